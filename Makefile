@@ -1,0 +1,54 @@
+# `make help` lists the targets. Everything happens inside .venv, which the first target makes.
+# Another interpreter: make PYTHON=python3.12 demo
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench faults clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo-is-installed ## From a local S3 server to pictures of sample plans, in demo-output/
+	$(BIN)/kkg demo
+
+test: $(VENV)/.tests-are-installed ## Run the tests (offline, a few minutes)
+	$(BIN)/python -m pytest --cov --cov-report=
+	$(BIN)/coverage report --include='*/hub/*,*/areas/*' --fail-under=95
+
+check: $(VENV)/.tests-are-installed ## Lint, format, types, and the walls of the house
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/.tests-are-installed ## Format the code and mend what ruff can mend
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: $(VENV)/.tests-are-installed ## Measure us against plain transformers
+	$(BIN)/python benchmarks/postprocessing.py
+
+faults: $(VENV)/.tests-are-installed ## Slow fault storms: kills at random moments, racing processes
+	$(BIN)/python -m pytest -m faults --timeout=1800
+
+clean: ## Remove .venv, caches and results
+	rm -rf $(VENV) demo-output build dist .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/.exists:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed. Next step: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.demo-is-installed: $(VENV)/.exists pyproject.toml constraints.txt
+	$(PIP_INSTALL) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.tests-are-installed: $(VENV)/.exists pyproject.toml constraints.txt
+	$(PIP_INSTALL) --editable '.[test]'
+	@touch $@
