@@ -1,0 +1,54 @@
+"""Turns drawings of buildings into areas, with Mask2Former models kept in a private S3 bucket.
+
+>>> import kkg_area_detection
+>>> kkg_area_detection.initialize_model(model_name="large")          # doctest: +SKIP
+>>> result = kkg_area_detection.get_segmentation_result("plan.jpg")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kkg_area_detection.api import demo_model_path, get_segmentation_result, initialize_model
+    from kkg_area_detection.areas.draw import draw_segments
+    from kkg_area_detection.errors import KkgAreaDetectionError
+    from kkg_area_detection.segmentation.result import SegmentationResult
+
+__all__ = [
+    "KkgAreaDetectionError",
+    "SegmentationResult",
+    "__version__",
+    "demo_model_path",
+    "draw_segments",
+    "get_segmentation_result",
+    "initialize_model",
+]
+
+# Public names are imported when they are first used (PEP 562), so that `import kkg_area_detection` and
+# `kkg --help` need neither torch nor boto3.
+_HOMES = {
+    "KkgAreaDetectionError": "errors",
+    "SegmentationResult": "segmentation.result",
+    "demo_model_path": "api",
+    "draw_segments": "areas.draw",
+    "get_segmentation_result": "api",
+    "initialize_model": "api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("kkg-area-detection")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
