@@ -1,0 +1,80 @@
+"""The priority rule: a given path, then the cache, then S3."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from kkg_area_detection.errors import InvalidModelError, UsageError
+from kkg_area_detection.hub.cache import ModelCache
+from kkg_area_detection.hub.names import check_model_name
+from kkg_area_detection.hub.plan import s3_uri
+from kkg_area_detection.model_directory import check_model_directory
+from kkg_area_detection.progress import ByteProgress
+from kkg_area_detection.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+def resolve_model(
+    model_path: str | os.PathLike[str] | None, model_name: str | None, progress: ByteProgress
+) -> Path:
+    """The directory to load a model from.
+
+    * ``model_path`` is given: that directory; neither the cache nor S3 is touched.
+    * ``model_name`` is given: the cached model if it is there, complete and sound; else the one in S3.
+    * Neither is given: an error.
+
+    Raises:
+        UsageError: Neither is given, or the name cannot be a folder.
+        ModelNotFoundError: There is no directory at ``model_path``.
+        InvalidModelError: The directory, or what lies in S3, is not a loadable model.
+        SettingsError: The model is not cached and S3 is not configured.
+        HubError: The model could not be fetched.
+    """
+    if model_path is not None:
+        return _local_model(model_path)
+    if model_name is not None:
+        return _named_model(check_model_name(model_name), progress)
+    raise UsageError(
+        "initialize_model needs to know which model to load.",
+        next_step="pass model_name='large' (from the cache or S3) or model_path='/path/to/model'.",
+    )
+
+
+def _local_model(model_path: str | os.PathLike[str]) -> Path:
+    directory = Path(model_path).expanduser()
+    check_model_directory(directory)
+    return directory
+
+
+def _named_model(name: str, progress: ByteProgress) -> Path:
+    settings = Settings.load()
+    cache = ModelCache.at(settings.cache_dir)
+    try:
+        directory = cache.find(name)
+    except InvalidModelError as damage:
+        if not (settings.bucket and settings.model_key):
+            raise
+        logger.warning("%s Fetching model %r anew.", damage.what, name)
+        directory = None
+    if directory is None:
+        from kkg_area_detection.hub.fetch import fetch_model
+
+        return fetch_model(name, settings, cache, progress)
+    _remark_other_source(name, settings, cache.source_of(directory), directory)
+    return directory
+
+
+def _remark_other_source(name: str, settings: Settings, source: str | None, directory: Path) -> None:
+    if source and settings.bucket and settings.model_key:
+        configured = s3_uri(*settings.location(name))
+        if configured != source:
+            logger.warning(
+                "Model %r was fetched from %s, but the settings now name %s. Delete %s to fetch that one.",
+                name,
+                source,
+                configured,
+                directory,
+            )

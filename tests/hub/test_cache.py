@@ -1,0 +1,234 @@
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from kkg_area_detection.errors import CacheNotWritableError, InvalidModelError
+from kkg_area_detection.hub import cache as cache_module
+from kkg_area_detection.hub.cache import ModelCache, Receipt, default_layers
+from tests.conftest import write_tiny_model
+
+RECEIPT = Receipt("s3://bucket/large/", {"large/config.json": '"e"'}, "2026-01-01T00:00:00+00:00")
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> ModelCache:
+    return ModelCache.at(tmp_path / "cache")
+
+
+def publish(cache: ModelCache, name: str = "large", filler: int = 64) -> Path:
+    with cache.staging(name) as staging:
+        return cache.publish(write_tiny_model(staging / "download", filler=filler), name, RECEIPT)
+
+
+def files_below(directory: Path) -> list[str]:
+    return sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
+
+
+def test_layout(cache: ModelCache) -> None:
+    directory = publish(cache)
+    (root,) = cache.layers
+    assert directory == root / "large"
+    assert files_below(root) == [
+        ".kkg/receipts/large.json",
+        "large/config.json",
+        "large/model.safetensors",
+        "large/preprocessor_config.json",
+    ]
+    assert cache.find("large") == directory
+    assert cache.source_of(directory) == "s3://bucket/large/"
+    assert cache.find("small") is None
+
+
+def test_published_files_follow_the_umask(cache: ModelCache) -> None:
+    previous = os.umask(0o002)  # a shared, group-writable cache
+    try:
+        directory = publish(cache)
+    finally:
+        os.umask(previous)
+    assert directory.stat().st_mode & 0o777 == 0o775
+    assert (directory / "config.json").stat().st_mode & 0o777 == 0o664
+
+
+def test_a_model_copied_in_by_hand(cache: ModelCache) -> None:
+    directory = write_tiny_model(cache.layers[0] / "mine")
+    assert cache.find("mine") == directory
+    assert cache.source_of(directory) is None
+
+
+def test_a_model_put_in_the_place_of_ours_is_not_held_to_our_receipt(cache: ModelCache) -> None:
+    directory = publish(cache)
+    directory.rename(directory.with_name("old"))  # keeps the inode from being used again
+    write_tiny_model(directory, filler=99)
+    assert cache.find("large") == directory
+    assert cache.source_of(directory) is None
+
+
+def shorten_config(directory: Path) -> None:
+    (directory / "config.json").write_text('{"model_type":"mask2former"}')
+
+
+def truncate_weights(directory: Path) -> None:
+    os.truncate(directory / "model.safetensors", 20)
+
+
+def lose_processor(directory: Path) -> None:
+    (directory / "preprocessor_config.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (shorten_config, "config.json has 28 of 29 bytes"),
+        (truncate_weights, "model.safetensors is truncated"),
+        (lose_processor, "preprocessor_config.json is missing"),
+    ],
+)
+def test_damage_is_noticed_and_replaced(
+    cache: ModelCache, damage: Callable[[Path], None], words: str
+) -> None:
+    directory = publish(cache)
+    damage(directory)
+    with pytest.raises(InvalidModelError, match=words):
+        cache.find("large")
+    assert publish(cache) == directory
+    assert cache.find("large") == directory
+    assert not list((cache.layers[0] / ".kkg" / "staging").iterdir())
+
+
+def test_a_sound_model_is_never_replaced(cache: ModelCache) -> None:
+    directory = publish(cache, filler=64)
+    inode = directory.stat().st_ino
+    assert publish(cache, filler=128) == directory
+    assert directory.stat().st_ino == inode
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"source": 1}', '{"files": [{}]}', '{"files": 3}'])
+def test_a_damaged_receipt_is_no_receipt(cache: ModelCache, content: str) -> None:
+    directory = publish(cache)
+    (cache.layers[0] / ".kkg" / "receipts" / "large.json").write_text(content)
+    assert cache.find("large") == directory
+
+
+def test_staging_is_cleared_after_a_failure(cache: ModelCache) -> None:
+    def fail() -> None:
+        with cache.staging("large") as staging:
+            (staging / "half").write_bytes(b"x")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert not list((cache.layers[0] / ".kkg" / "staging").iterdir())
+
+
+def test_stale_staging_is_swept_and_fresh_staging_is_left(cache: ModelCache) -> None:
+    staging = cache.writable_layer() / ".kkg" / "staging"
+    for name, age_s in (("killed", 7200), ("running", 10)):
+        half = staging / name / "download" / "half"
+        half.parent.mkdir(parents=True)
+        half.touch()
+        for path in (half, half.parent, half.parents[1]):
+            os.utime(path, (time.time() - age_s,) * 2)
+    with cache.staging("large") as mine:
+        assert sorted(path.name for path in staging.iterdir()) == sorted(["running", mine.name])
+
+
+def test_the_first_sound_layer_is_read_and_the_first_writable_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.touch()  # a file where a directory is needed: not writable for anybody
+    cache = ModelCache([blocked, tmp_path / "second"])
+    with caplog.at_level(logging.INFO):
+        assert publish(cache) == tmp_path / "second" / "large"
+    assert "is not writable; models are kept in" in caplog.text
+
+
+def test_a_damaged_model_in_one_layer_does_not_hide_a_sound_one(tmp_path: Path) -> None:
+    truncate_weights(write_tiny_model(tmp_path / "one" / "large"))
+    sound = write_tiny_model(tmp_path / "two" / "large")
+    assert ModelCache([tmp_path / "one", tmp_path / "two"]).find("large") == sound
+
+
+def test_no_writable_layer(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CacheNotWritableError, match="set MODEL_CACHE_DIR") as caught:
+        ModelCache.at(tmp_path / "file").writable_layer()
+    assert isinstance(caught.value, PermissionError)
+
+
+@contextmanager
+def ordinary_user(tmp_path: Path) -> Iterator[None]:
+    """Permissions do not bind root, whom tests in containers run as."""
+    if os.geteuid():
+        yield
+        return
+    for parent in tmp_path.parents:
+        if parent.stat().st_uid == 0 and parent.name.startswith("pytest-"):
+            parent.chmod(0o755)
+    tmp_path.chmod(0o755)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="directory permissions are a POSIX matter")
+def test_a_read_only_cache_is_read_and_not_written(tmp_path: Path) -> None:
+    directory = write_tiny_model(tmp_path / "cache" / "large")
+    (tmp_path / "cache").chmod(0o555)
+    cache = ModelCache.at(tmp_path / "cache")
+    with ordinary_user(tmp_path):
+        assert cache.find("large") == directory
+        with pytest.raises(CacheNotWritableError, match="cannot be written: Permission denied"):
+            cache.writable_layer()
+    (tmp_path / "cache").chmod(0o755)
+
+
+def test_default_layers() -> None:
+    package, user = default_layers()
+    assert package.parts[-2:] == ("kkg_area_detection", "model_cache")
+    assert "kkg-area-detection" in user.parts
+
+
+def test_one_at_a_time(cache: ModelCache, caplog: pytest.LogCaptureFixture) -> None:
+    order: list[str] = []
+    entered = threading.Event()
+
+    def first() -> None:
+        with cache.lock("large"):
+            entered.set()
+            time.sleep(0.8)
+            order.append("first")
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    entered.wait()
+    with cache.lock("large"):
+        order.append("second")
+    thread.join()
+    assert order == ["first", "second"]
+    assert "waiting for it" in caplog.text
+
+
+def test_a_lock_that_is_never_released_does_not_stop_anybody(
+    cache: ModelCache, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cache_module, "LOCK_TIMEOUT_S", 0.1)
+    with cache.lock("large"), cache.lock("large"):
+        pass
+    assert "without a lock" in caplog.text
+
+
+def test_receipt_is_plain_json(cache: ModelCache) -> None:
+    publish(cache)
+    receipt = json.loads((cache.layers[0] / ".kkg" / "receipts" / "large.json").read_text())
+    assert receipt["source"] == "s3://bucket/large/"
+    assert {"path": "config.json", "size": 29} in receipt["files"]
