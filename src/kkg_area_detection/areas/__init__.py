@@ -1,0 +1,1 @@
+"""Segments in, pictures and numbers out. Knows neither torch nor S3."""

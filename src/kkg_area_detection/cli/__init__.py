@@ -1,0 +1,1 @@
+"""The command ``kkg-area-detection`` (alias ``kkg``): parses arguments, draws progress, prints. No logic."""

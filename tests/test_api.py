@@ -1,0 +1,289 @@
+"""The contract: what users call, on the bundled model and a real S3 server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import kkg_area_detection as kkg
+from kkg_area_detection import api
+from kkg_area_detection.demo.local_s3 import LocalS3
+from kkg_area_detection.errors import (
+    CredentialsError,
+    DeviceError,
+    ImageError,
+    InvalidModelError,
+    KkgAreaDetectionError,
+    ModelNotFoundError,
+    NotInitializedError,
+    UsageError,
+)
+from kkg_area_detection.segmentation.segmenter import Segmenter
+
+
+@pytest.fixture(scope="module")
+def loaded() -> api._LoadedModel:
+    kkg.initialize_model(model_path=kkg.demo_model_path(), device="cpu")
+    assert api._current is not None
+    return api._current
+
+
+@pytest.fixture
+def model(loaded: api._LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bundled model is loaded."""
+    monkeypatch.setattr(api, "_current", loaded)
+
+
+def test_before_initialisation() -> None:
+    with pytest.raises(NotInitializedError, match="initialize_model"):
+        kkg.get_segmentation_result(Image.new("RGB", (8, 8)))
+
+
+# --- what an image may be ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 900), (3000, 1), (256, 256), (640, 480)])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
+def test_any_mode_and_size(model: None, mode: str, size: tuple[int, int]) -> None:
+    result = kkg.get_segmentation_result(Image.new(mode, size))
+    assert result["segmentation"].shape == size[::-1]
+    assert result.image_size == size
+
+
+def test_a_sheet_of_70_million_pixels(model: None, sample_plans: dict[str, Path]) -> None:
+    with Image.open(sample_plans["office-en"]) as plan:
+        sheet = plan.resize((10_000, 7_000))
+    result = kkg.get_segmentation_result(sheet)
+    assert result["segmentation"].shape == (7_000, 10_000)
+    labels = [result.id2label[info["label_id"]] for info in result["segments_info"]]
+    assert labels.count("room") >= 4
+
+
+def test_path_image_and_array_give_the_same(model: None, sample_plans: dict[str, Path]) -> None:
+    path = sample_plans["apartment-ja"]
+    with Image.open(path) as image:
+        rgb = image.convert("RGB")
+    results = [kkg.get_segmentation_result(source) for source in (path, str(path), rgb, np.asarray(rgb))]
+    for other in results[1:]:
+        assert torch.equal(results[0]["segmentation"], other["segmentation"])
+        assert results[0]["segments_info"] == other["segments_info"]
+
+
+def test_what_is_no_image(model: None, tmp_path: Path) -> None:
+    (tmp_path / "plan.png").write_text("no")
+    with pytest.raises(ImageError):
+        kkg.get_segmentation_result(tmp_path / "plan.png")
+
+
+# --- what the result is ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["apartment-ja", "house-ja", "office-en"])
+def test_rooms_and_walls_are_found(model: None, sample_plans: dict[str, Path], name: str) -> None:
+    result = kkg.get_segmentation_result(sample_plans[name])
+    found = [result.id2label[info["label_id"]] for info in result["segments_info"]]
+    assert found.count("room") >= 5
+    assert {"exwall", "inwall", "door"} <= set(found)
+
+
+def test_the_result_is_the_mapping_that_transformers_gives(
+    model: None, sample_plans: dict[str, Path]
+) -> None:
+    result = kkg.get_segmentation_result(sample_plans["office-en"])
+    assert dict(result).keys() == {"segmentation", "segments_info"}
+    assert not result["segmentation"].is_floating_point()
+    for number, info in enumerate(result["segments_info"]):
+        assert list(info) == ["id", "label_id", "was_fused", "score"]
+        assert info["id"] == number
+        assert info["label_id"] in result.id2label
+        assert 0.5 <= info["score"] <= 1
+        assert info["was_fused"] is False
+    assert set(result["segmentation"].unique().tolist()) <= {-1, *range(len(result["segments_info"]))}
+
+
+def test_equal_to_plain_transformers(model: None, demo_model: Path, sample_plans: dict[str, Path]) -> None:
+    from transformers.models.maskformer.image_processing_pil_maskformer import MaskFormerImageProcessorPil
+
+    with Image.open(sample_plans["house-ja"]) as opened:
+        image = opened.convert("RGB")
+    processor = MaskFormerImageProcessorPil.from_pretrained(demo_model)
+    segmenter = api._current.segmenter  # type: ignore[union-attr]
+    with torch.inference_mode():
+        outputs = segmenter.engine._network(**processor(image, return_tensors="pt"))  # type: ignore[attr-defined]
+    (expected,) = processor.post_process_instance_segmentation(
+        outputs, threshold=0.5, target_sizes=[(image.height, image.width)]
+    )
+    result = kkg.get_segmentation_result(image)
+    assert result["segments_info"] == expected["segments_info"]
+    assert torch.equal(result["segmentation"], expected["segmentation"].to(torch.int32))
+
+
+def test_threshold(model: None, sample_plans: dict[str, Path]) -> None:
+    few = kkg.get_segmentation_result(sample_plans["office-en"], threshold=0.9)["segments_info"]
+    many = kkg.get_segmentation_result(sample_plans["office-en"], threshold=0.1)["segments_info"]
+    assert 0 < len(few) < len(many)
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.5, float("nan")])
+def test_a_threshold_that_is_none(model: None, threshold: float) -> None:
+    with pytest.raises(UsageError, match="threshold"):
+        kkg.get_segmentation_result(Image.new("RGB", (8, 8)), threshold=threshold)
+
+
+# --- loading -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Directories that were loaded; the network itself is not built."""
+    directories: list[Path] = []
+
+    def load(directory: Path, device: torch.device) -> Segmenter:
+        directories.append(directory)
+        return object.__new__(Segmenter)
+
+    monkeypatch.setattr(Segmenter, "load", load)
+    return directories
+
+
+def test_the_same_call_twice_loads_once(loads: list[Path], tiny_model: Path) -> None:
+    for path in (tiny_model, str(tiny_model), tiny_model / "." / "."):
+        kkg.initialize_model(model_path=path, device="cpu")
+    assert len(loads) == 1
+
+
+def test_a_changed_model_is_loaded_again(loads: list[Path], tiny_model: Path) -> None:
+    kkg.initialize_model(model_path=tiny_model, device="cpu")
+    os.utime(tiny_model / "config.json", (1, 1))
+    kkg.initialize_model(model_path=tiny_model, device="cpu")
+    assert len(loads) == 2
+
+
+def test_sixteen_threads_load_once(loads: list[Path], tiny_model: Path) -> None:
+    barrier = threading.Barrier(16)
+
+    def call() -> None:
+        barrier.wait()
+        kkg.initialize_model(model_path=tiny_model, device="cpu")
+
+    threads = [threading.Thread(target=call) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(loads) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({}, UsageError),
+        ({"model_path": "nowhere"}, ModelNotFoundError),
+        ({"model_path": ".", "device": "cpu"}, InvalidModelError),
+        ({"model_path": ".", "device": "gpu"}, DeviceError),
+        ({"model_name": "../large"}, UsageError),
+    ],
+)
+def test_a_failure_leaves_the_model_in_place(
+    model: None, arguments: dict[str, str], error: type[KkgAreaDetectionError]
+) -> None:
+    before = api._current
+    with pytest.raises(error):
+        kkg.initialize_model(**arguments)  # type: ignore[arg-type]
+    assert api._current is before
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_cuda_without_a_gpu(demo_model: Path) -> None:
+    with pytest.raises(DeviceError) as caught:
+        kkg.initialize_model(model_path=demo_model, device="cuda")
+    assert "CUDA" in str(caught.value)
+    assert caught.value.next_step
+
+
+# --- the whole way -----------------------------------------------------------------------------------------
+
+FORBID_NETWORK = """
+import sys
+def forbid(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto", "socket.gethostbyname"):
+        raise RuntimeError(f"network: {event} {arguments}")
+sys.addaudithook(forbid)
+"""
+
+INITIALISE = """
+import kkg_area_detection
+kkg_area_detection.initialize_model(model_name="demo", device="cpu")
+"""
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False
+    )
+
+
+def test_first_from_s3_then_from_the_cache_without_network(
+    s3: LocalS3, prefix: str, demo_model: Path, reader_environment: dict[str, str]
+) -> None:
+    s3.upload(demo_model, f"{prefix}demo/")
+    assert "network: socket." in run_python(FORBID_NETWORK + INITIALISE).stderr
+    first = run_python(INITIALISE)
+    assert first.returncode == 0, first.stderr
+    second = run_python(FORBID_NETWORK + INITIALISE + "assert 'boto3' not in sys.modules")
+    assert second.returncode == 0, second.stderr
+
+
+def test_without_boto3_a_path_works_and_a_name_says_what_to_install(
+    demo_model: Path, reader_environment: dict[str, str]
+) -> None:
+    hide = "import sys; sys.modules['boto3'] = sys.modules['botocore'] = None\n"
+    assert "pip install boto3" in run_python(hide + INITIALISE).stderr
+    by_path = INITIALISE.replace('model_name="demo"', f"model_path={str(demo_model)!r}")
+    done = run_python(hide + by_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_wrong_secret(
+    s3: LocalS3, reader_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with pytest.raises(CredentialsError, match="copy the secret again"):
+        kkg.initialize_model(model_name="demo", device="cpu", progress=False)
+
+
+def test_a_damaged_cache_is_healed(
+    s3: LocalS3, prefix: str, demo_model: Path, reader_environment: dict[str, str]
+) -> None:
+    s3.upload(demo_model, f"{prefix}demo/")
+    kkg.initialize_model(model_name="demo", device="cpu", progress=False)
+    cached = Path(reader_environment["MODEL_CACHE_DIR"]) / "demo"
+    os.truncate(cached / "model.safetensors", 1000)
+    kkg.initialize_model(model_name="demo", device="cpu", progress=False)
+    original = (demo_model / "model.safetensors").read_bytes()
+    assert (cached / "model.safetensors").read_bytes() == original
+
+
+def test_settings_from_dotenv(
+    s3: LocalS3,
+    prefix: str,
+    demo_model: Path,
+    reader_environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    s3.upload(demo_model, f"{prefix}demo/")
+    for name in reader_environment:
+        monkeypatch.delenv(name)
+    lines = [f"{name}={value}" for name, value in reader_environment.items()]
+    (Path.cwd() / ".env").write_text("\n".join(lines))
+    kkg.initialize_model(model_name="demo", device="cpu", progress=False)
+    assert (Path(reader_environment["MODEL_CACHE_DIR"]) / "demo" / "config.json").exists()
