@@ -38,9 +38,12 @@ def lose_shard(model: Path) -> None:
     (model / "b.safetensors").unlink()
 
 
-def climb(model: Path) -> None:
-    (model / "model.safetensors").unlink()
-    (model / "model.safetensors.index.json").write_text('{"weight_map": {"x": "../x.safetensors"}}')
+def index(weight_map: object) -> Callable[[Path], None]:
+    def damage(model: Path) -> None:
+        (model / "model.safetensors").unlink()
+        (model / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+
+    return damage
 
 
 def as_pickle(model: Path) -> None:
@@ -87,7 +90,11 @@ def config(content: bytes) -> Callable[[Path], None]:
         (weights(safetensors_bytes(b"", {"w": 1})), "no valid offsets"),
         (weights(safetensors_bytes(bytes(8)) + b"x"), "1 bytes too many"),
         (lose_shard, "b.safetensors is missing"),
-        (climb, "outside the model directory"),
+        (index({"x": "../x.safetensors"}), "no safetensors file beside it"),
+        (index({"x": "a\\b.safetensors"}), "no safetensors file beside it"),
+        (index({"x": "pytorch_model-1.bin"}), "no safetensors file beside it"),
+        (index({}), "no weight_map"),
+        (index(["x.safetensors"]), "no weight_map"),
     ],
 )
 def test_damaged_models_are_named(tiny_model: Path, damage: Callable[[Path], object], words: str) -> None:

@@ -87,8 +87,8 @@ def _shards(index_path: Path) -> list[Path]:
         raise _malformed(index_path, "it has no weight_map")
     names = sorted({str(name) for name in weight_map.values()})
     for name in names:
-        if Path(name).name != name:
-            raise _malformed(index_path, f"it names a shard outside the model directory ({name!r})")
+        if not name.endswith(".safetensors") or "/" in name or "\\" in name:
+            raise _malformed(index_path, f"it names {name!r}, which is no safetensors file beside it")
         if not (index_path.parent / name).is_file():
             raise InvalidModelError(
                 f"{name} is missing in {index_path.parent}, but {index_path.name} lists it.",

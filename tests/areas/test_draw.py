@@ -4,6 +4,7 @@ from PIL import Image
 
 from kkg_area_detection.areas.draw import PALETTE, draw_segments
 from kkg_area_detection.areas.segments import summarize_segments
+from kkg_area_detection.errors import UsageError
 
 
 class Result(dict):  # type: ignore[type-arg]
@@ -67,7 +68,7 @@ def test_nothing_found() -> None:
 
 
 def test_an_image_of_another_size() -> None:
-    with pytest.raises(ValueError, match="90 x 90 pixels, but the result is for 3 x 3"):
+    with pytest.raises(UsageError, match="90 x 90 pixels, but the result is for 3 x 3"):
         draw_segments(Image.new("RGB", (90, 90)), result_of(IDS, [0, 1]))
 
 

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from kkg_area_detection.areas.segments import id_map
 from kkg_area_detection.documents import ImageLike, open_image
+from kkg_area_detection.errors import UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,15 +54,16 @@ def draw_segments(image: ImageLike, result: Segmentation) -> Image.Image:
         colour in every picture of the same model.
 
     Raises:
-        ValueError: Image and result differ in size.
+        UsageError: Image and result differ in size.
         ImageError: The image cannot be read.
     """
     drawing = open_image(image)
     ids = id_map(result)
     if ids.shape != (drawing.height, drawing.width):
-        raise ValueError(
+        raise UsageError(
             f"The image has {drawing.width} x {drawing.height} pixels, but the result is for "
-            f"{ids.shape[1]} x {ids.shape[0]}."
+            f"{ids.shape[1]} x {ids.shape[0]}.",
+            next_step="pass the image that the result was made from.",
         )
     label_ids = {info["id"]: info["label_id"] for info in result["segments_info"]}
     painted = Image.fromarray(_paint(np.asarray(drawing), ids, label_ids))

@@ -10,7 +10,7 @@ from pathlib import Path
 from kkg_area_detection.errors import DiskFullError, InvalidModelError
 from kkg_area_detection.hub.archive import unpack
 from kkg_area_detection.hub.cache import ModelCache, Receipt
-from kkg_area_detection.hub.plan import DownloadPlan, is_prefix, plan_object, plan_prefix
+from kkg_area_detection.hub.plan import DownloadPlan, folder_above, is_prefix, plan_object, plan_prefix
 from kkg_area_detection.hub.s3 import S3Store
 from kkg_area_detection.hub.transfer import download
 from kkg_area_detection.model_directory import check_model_directory
@@ -61,8 +61,7 @@ def make_plan(store: S3Store, bucket: str, key: str) -> DownloadPlan:
     listing = store.list_objects(bucket, key)
     if is_prefix(key):
         return plan_prefix(bucket, key, listing)
-    folder = key.rpartition("/")[0]
-    siblings = store.list_objects(bucket, f"{folder}/" if folder else "", recursive=False)
+    siblings = store.list_objects(bucket, folder_above(key), recursive=False)
     return plan_object(bucket, key, listing, siblings)
 
 

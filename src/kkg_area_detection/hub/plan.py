@@ -94,7 +94,7 @@ def plan_prefix(bucket: str, prefix: str, listing: Sequence[RemoteObject]) -> Do
             f"There is nothing below {uri}.",
             cause="S3_MODEL_KEY or the model name has a typo (keys are case-sensitive and do not begin with "
             "'/'), or the model was not uploaded yet.",
-            next_step=f"compare with what lies there: aws s3 ls s3://{bucket}/ --recursive",
+            next_step=f"compare with what lies there: aws s3 ls {s3_uri(bucket, folder_above(prefix))}",
         )
     files = tuple(
         PlannedFile(item, safe_relative_path(item.key.removeprefix(prefix), s3_uri(bucket, item.key)))
@@ -147,8 +147,7 @@ def plan_object(
 
 
 def _plan_lone_weights(bucket: str, weights: RemoteObject, siblings: Sequence[RemoteObject]) -> DownloadPlan:
-    folder = weights.key.rpartition("/")[0]
-    prefix = f"{folder}/" if folder else ""
+    prefix = folder_above(weights.key)
     companions = [
         PlannedFile(item, safe_relative_path(item.key.removeprefix(prefix), s3_uri(bucket, item.key)))
         for item in siblings
@@ -158,6 +157,12 @@ def _plan_lone_weights(bucket: str, weights: RemoteObject, siblings: Sequence[Re
     files = (PlannedFile(weights, PurePosixPath(WEIGHTS_NAME)), *companions)
     check_collisions((file.path for file in files), s3_uri(bucket, prefix))
     return DownloadPlan(bucket, weights.key, files)
+
+
+def folder_above(key: str) -> str:
+    """The prefix of the folder that a key or prefix lies in; empty at the top of the bucket."""
+    folder = key.rstrip("/").rpartition("/")[0]
+    return f"{folder}/" if folder else ""
 
 
 def _check_contents(plan: DownloadPlan) -> None:
