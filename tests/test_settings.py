@@ -23,7 +23,22 @@ def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("S3_MODEL_KEY", "models/")
     monkeypatch.setenv("MODEL_CACHE_DIR", "~/cache")
     home = Path(os.environ["HOME"])
-    assert Settings.load() == Settings("eu-west-1", "my-bucket", "models/", home / "cache")
+    assert Settings.load() == Settings("eu-west-1", "my-bucket", "models/", (home / "cache",))
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("", ()), ("/a", ("/a",)), (os.pathsep.join(["/ro/one", "", " /rw/two "]), ("/ro/one", "/rw/two"))],
+)
+def test_cache_layers(monkeypatch: pytest.MonkeyPatch, value: str, expected: tuple[str, ...]) -> None:
+    monkeypatch.setenv("MODEL_CACHE_DIR", value)
+    assert Settings.load().cache_dirs == tuple(map(Path, expected))
+
+
+@pytest.mark.parametrize(("value", "offline"), [("", False), ("0", False), ("1", True), ("TRUE", True)])
+def test_offline(monkeypatch: pytest.MonkeyPatch, value: str, offline: bool) -> None:
+    monkeypatch.setenv("KKG_OFFLINE", value)
+    assert Settings.load().offline is offline
 
 
 def test_dotenv_of_a_parent_directory(monkeypatch: pytest.MonkeyPatch) -> None:

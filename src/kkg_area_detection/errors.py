@@ -98,6 +98,10 @@ class CredentialsError(HubError, PermissionError):
     """No credentials were found, or S3 does not accept them."""
 
 
+class ExpiredCredentialsError(CredentialsError):
+    """Temporary credentials were good once, but are no longer."""
+
+
 class AccessDeniedError(HubError, PermissionError):
     """The credentials are good, but they may not do this."""
 
@@ -132,6 +136,10 @@ class IntegrityError(HubError, RuntimeError):
 
 class TransferError(HubError, RuntimeError):
     """S3 answered in a way that no other error describes, or kept failing."""
+
+
+class UnexpectedReplyError(TransferError):
+    """A reply is well-formed, but is not what was asked for, or does not fit the listing."""
 
 
 class DiskFullError(HubError, OSError):

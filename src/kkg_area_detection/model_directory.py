@@ -58,8 +58,7 @@ def pickle_refused(place: str) -> InvalidModelError:
     """The error for weights that could run code when loaded."""
     return InvalidModelError(
         f"{place} holds its weights as a pickle, which is never loaded because it can run any code.",
-        next_step="convert it where you trust it: "
-        "Mask2FormerForUniversalSegmentation.from_pretrained(old).save_pretrained(new), then upload new.",
+        next_step="if you trust it, convert and upload it: kkg models push DIRECTORY --name NAME --convert",
     )
 
 

@@ -5,7 +5,9 @@
                               ``ap-northeast-1``)
 ``S3_BUCKET_NAME``            bucket that holds the models
 ``S3_MODEL_KEY``              key of one object, or a prefix ending in ``/``; may contain ``{model_name}``
-``MODEL_CACHE_DIR``           where models are kept on this machine (optional)
+``MODEL_CACHE_DIR``           where models are kept on this machine (optional); several directories, separated
+                              as in ``PATH``, are layers: read from any, write to the last writable
+``KKG_OFFLINE``               ``1``: never open a connection
 ============================  ===========================================================================
 
 Everything else that begins with ``AWS_`` (keys, profiles, ``AWS_ENDPOINT_URL_S3``, ``AWS_CA_BUNDLE``) is
@@ -42,7 +44,8 @@ class Settings:
     region: str | None = None
     bucket: str | None = None
     model_key: str | None = None
-    cache_dir: Path | None = None
+    cache_dirs: tuple[Path, ...] = ()
+    offline: bool = False
 
     @classmethod
     def load(cls) -> Settings:
@@ -52,12 +55,13 @@ class Settings:
             SettingsError: A value is there, but malformed.
         """
         load_dotenv()
-        cache_dir = _get("MODEL_CACHE_DIR")
+        cache_dirs = (_get("MODEL_CACHE_DIR") or "").split(os.pathsep)
         settings = cls(
             region=_get("AWS_REGION"),
             bucket=_get("S3_BUCKET_NAME"),
             model_key=_get("S3_MODEL_KEY"),
-            cache_dir=Path(cache_dir).expanduser() if cache_dir else None,
+            cache_dirs=tuple(Path(part.strip()).expanduser() for part in cache_dirs if part.strip()),
+            offline=(_get("KKG_OFFLINE") or "").lower() in ("1", "true", "yes", "on"),
         )
         settings._check()
         return settings

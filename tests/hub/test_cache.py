@@ -11,20 +11,36 @@ import pytest
 
 from kkg_area_detection.errors import CacheNotWritableError, InvalidModelError
 from kkg_area_detection.hub import cache as cache_module
-from kkg_area_detection.hub.cache import ModelCache, Receipt, default_layers
+from kkg_area_detection.hub.cache import ModelCache, default_layers
+from kkg_area_detection.hub.integrity import Checksum, digest_of
+from kkg_area_detection.hub.receipt import Receipt, ReceiptFile
 from tests.conftest import write_tiny_model
-
-RECEIPT = Receipt("s3://bucket/large/", {"large/config.json": '"e"'}, "2026-01-01T00:00:00+00:00")
 
 
 @pytest.fixture
 def cache(tmp_path: Path) -> ModelCache:
-    return ModelCache.at(tmp_path / "cache")
+    return ModelCache.at([tmp_path / "cache"])
 
 
-def publish(cache: ModelCache, name: str = "large", filler: int = 64) -> Path:
-    with cache.staging(name) as staging:
-        return cache.publish(write_tiny_model(staging / "download", filler=filler), name, RECEIPT)
+def receipt_for(directory: Path, source: str = "s3://bucket/large/") -> Receipt:
+    files = tuple(
+        ReceiptFile(
+            path.name,
+            path.stat().st_size,
+            0,
+            '"e"',
+            Checksum("SHA256", digest_of(path, "SHA256")),
+            verified=True,
+        )
+        for path in sorted(directory.iterdir())
+    )
+    return Receipt(source, "2026-01-01T00:00:00+00:00", files, {})
+
+
+def publish(cache: ModelCache, filler: int = 64, *, replace: bool = False) -> Path:
+    with cache.staging("large") as staging:
+        staged = write_tiny_model(staging.directory / "staged", filler=filler)
+        return cache.publish(staged, "large", receipt_for(staged), replace=replace)
 
 
 def files_below(directory: Path) -> list[str]:
@@ -42,7 +58,10 @@ def test_layout(cache: ModelCache) -> None:
         "large/preprocessor_config.json",
     ]
     assert cache.find("large") == directory
-    assert cache.source_of(directory) == "s3://bucket/large/"
+    receipt = cache.receipt_of(directory)
+    assert receipt is not None
+    assert receipt.source == "s3://bucket/large/"
+    assert receipt.verified
     assert cache.find("small") is None
 
 
@@ -59,7 +78,7 @@ def test_published_files_follow_the_umask(cache: ModelCache) -> None:
 def test_a_model_copied_in_by_hand(cache: ModelCache) -> None:
     directory = write_tiny_model(cache.layers[0] / "mine")
     assert cache.find("mine") == directory
-    assert cache.source_of(directory) is None
+    assert cache.receipt_of(directory) is None
 
 
 def test_a_model_put_in_the_place_of_ours_is_not_held_to_our_receipt(cache: ModelCache) -> None:
@@ -67,7 +86,7 @@ def test_a_model_put_in_the_place_of_ours_is_not_held_to_our_receipt(cache: Mode
     directory.rename(directory.with_name("old"))  # keeps the inode from being used again
     write_tiny_model(directory, filler=99)
     assert cache.find("large") == directory
-    assert cache.source_of(directory) is None
+    assert cache.receipt_of(directory) is None
 
 
 def shorten_config(directory: Path) -> None:
@@ -78,6 +97,11 @@ def truncate_weights(directory: Path) -> None:
     os.truncate(directory / "model.safetensors", 20)
 
 
+def edit_weights(directory: Path) -> None:
+    weights = directory / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")  # the same size
+
+
 def lose_processor(directory: Path) -> None:
     (directory / "preprocessor_config.json").unlink()
 
@@ -86,6 +110,7 @@ def lose_processor(directory: Path) -> None:
     ("damage", "words"),
     [
         (shorten_config, "config.json has 28 of 29 bytes"),
+        (edit_weights, r"model.safetensors does not have the checksum it was fetched with \(SHA256\)"),
         (truncate_weights, "model.safetensors is truncated"),
         (lose_processor, "preprocessor_config.json is missing"),
     ],
@@ -116,37 +141,60 @@ def test_a_damaged_receipt_is_no_receipt(cache: ModelCache, content: str) -> Non
     assert cache.find("large") == directory
 
 
-def test_staging_is_cleared_after_a_failure(cache: ModelCache) -> None:
-    def fail() -> None:
-        with cache.staging("large") as staging:
-            (staging / "half").write_bytes(b"x")
-            raise RuntimeError
+def test_a_touched_file_is_hashed_and_found_sound(cache: ModelCache) -> None:
+    directory = publish(cache)
+    os.utime(directory / "model.safetensors", (1, 1))
+    assert cache.find("large") == directory
 
-    with pytest.raises(RuntimeError):
-        fail()
+
+def test_a_thorough_check_finds_what_sizes_and_times_hide(cache: ModelCache) -> None:
+    directory = publish(cache)
+    weights = directory / "model.safetensors"
+    status = weights.stat()
+    edit_weights(directory)
+    os.utime(weights, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert cache.find("large") == directory
+    with pytest.raises(InvalidModelError, match="checksum"):
+        cache.check(directory, thoroughly=True)
+
+
+def test_replace(cache: ModelCache) -> None:
+    publish(cache, filler=64)
+    directory = publish(cache, filler=128, replace=True)
+    assert (directory / "model.safetensors").stat().st_size > 128
+    assert cache.find("large") == directory
     assert not list((cache.layers[0] / ".kkg" / "staging").iterdir())
 
 
-def test_stale_staging_is_swept_and_fresh_staging_is_left(cache: ModelCache) -> None:
-    staging = cache.writable_layer() / ".kkg" / "staging"
-    for name, age_s in (("killed", 7200), ("running", 10)):
-        half = staging / name / "download" / "half"
-        half.parent.mkdir(parents=True)
-        half.touch()
-        for path in (half, half.parent, half.parents[1]):
-            os.utime(path, (time.time() - age_s,) * 2)
-    with cache.staging("large") as mine:
-        assert sorted(path.name for path in staging.iterdir()) == sorted(["running", mine.name])
+def test_a_model_in_use_is_replaced_later(cache: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows does not let a directory be moved while a file in it is open."""
+    old = publish(cache, filler=64)
+    rename = Path.rename
+
+    def refuse(self: Path, target: Path) -> Path:
+        if self == old:
+            raise PermissionError(13, "in use")
+        return rename(self, target)
+
+    with monkeypatch.context() as windows:
+        windows.setattr(Path, "rename", refuse)
+        for filler in (128, 256):
+            waiting = publish(cache, filler=filler, replace=True)
+            assert waiting == cache.layers[0] / ".kkg" / "pending" / "large"
+            assert cache.find("large") == waiting
+    assert (old / "model.safetensors").stat().st_size < 256
+    assert cache.find("large") == old  # nobody uses it any more
+    assert (old / "model.safetensors").stat().st_size > 256
+    assert cache.receipt_of(old) is not None
+    assert not waiting.exists()
 
 
-def test_the_first_sound_layer_is_read_and_the_first_writable_written(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_last_writable_layer_is_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     blocked = tmp_path / "file"
     blocked.touch()  # a file where a directory is needed: not writable for anybody
-    cache = ModelCache([blocked, tmp_path / "second"])
+    cache = ModelCache([tmp_path / "writable", blocked])
     with caplog.at_level(logging.INFO):
-        assert publish(cache) == tmp_path / "second" / "large"
+        assert publish(cache) == tmp_path / "writable" / "large"
     assert "is not writable; models are kept in" in caplog.text
 
 
@@ -159,7 +207,7 @@ def test_a_damaged_model_in_one_layer_does_not_hide_a_sound_one(tmp_path: Path) 
 def test_no_writable_layer(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(CacheNotWritableError, match="set MODEL_CACHE_DIR") as caught:
-        ModelCache.at(tmp_path / "file").writable_layer()
+        ModelCache.at([tmp_path / "file"]).writable_layer()
     assert isinstance(caught.value, PermissionError)
 
 
@@ -184,7 +232,7 @@ def ordinary_user(tmp_path: Path) -> Iterator[None]:
 def test_a_read_only_cache_is_read_and_not_written(tmp_path: Path) -> None:
     directory = write_tiny_model(tmp_path / "cache" / "large")
     (tmp_path / "cache").chmod(0o555)
-    cache = ModelCache.at(tmp_path / "cache")
+    cache = ModelCache.at([tmp_path / "cache"])
     with ordinary_user(tmp_path):
         assert cache.find("large") == directory
         with pytest.raises(CacheNotWritableError, match="cannot be written: Permission denied"):
@@ -193,7 +241,7 @@ def test_a_read_only_cache_is_read_and_not_written(tmp_path: Path) -> None:
 
 
 def test_default_layers() -> None:
-    package, user = default_layers()
+    user, package = default_layers()
     assert package.parts[-2:] == ("kkg_area_detection", "model_cache")
     assert "kkg-area-detection" in user.parts
 
@@ -231,4 +279,4 @@ def test_receipt_is_plain_json(cache: ModelCache) -> None:
     publish(cache)
     receipt = json.loads((cache.layers[0] / ".kkg" / "receipts" / "large.json").read_text())
     assert receipt["source"] == "s3://bucket/large/"
-    assert {"path": "config.json", "size": 29} in receipt["files"]
+    assert receipt["files"][0]["path"] == "config.json"

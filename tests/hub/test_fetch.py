@@ -8,23 +8,32 @@ import shutil
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import boto3
 import moto
 import pytest
 
 from kkg_area_detection.demo.local_s3 import LocalS3
-from kkg_area_detection.errors import DiskFullError, InvalidModelError, UnsafeKeyError
+from kkg_area_detection.errors import (
+    DiskFullError,
+    InvalidModelError,
+    ObjectChangedError,
+    UnsafeKeyError,
+)
 from kkg_area_detection.hub import fetch
 from kkg_area_detection.hub.cache import ModelCache
 from kkg_area_detection.hub.fetch import fetch_model
+from kkg_area_detection.hub.plan import RemoteObject
+from kkg_area_detection.hub.publish import publish_directory
+from kkg_area_detection.hub.s3 import S3Store
 from kkg_area_detection.progress import SilentProgress
 from kkg_area_detection.settings import Settings
 
 
 def fetch_here(name: str = "large") -> Path:
     settings = Settings.load()
-    return fetch_model(name, settings, ModelCache.at(settings.cache_dir), SilentProgress())
+    return fetch_model(name, settings, ModelCache.at(settings.cache_dirs), SilentProgress())
 
 
 def contents(directory: Path) -> dict[str, bytes]:
@@ -117,7 +126,6 @@ def test_a_broken_upload_is_not_published(
     assert f"s3://{s3.bucket}/{prefix}large/model.safetensors is truncated" in str(caught.value)
     cache = Path(reader_environment["MODEL_CACHE_DIR"])
     assert [path.name for path in cache.iterdir()] == [".kkg"]
-    assert not list((cache / ".kkg" / "staging").iterdir())
 
 
 def test_a_full_disk_is_found_before_the_first_byte(
@@ -167,3 +175,116 @@ def test_odd_keys(odd: str, tiny_model: Path, tmp_path: Path, monkeypatch: pytes
     assert f"m/{odd}"[-8:] in str(caught.value) or odd in str(caught.value)
     new = {path for path in set(tmp_path.rglob("*")) - before if path.is_file() and path.suffix != ".lock"}
     assert new == set()
+
+
+# --- refresh and manifest ----------------------------------------------------------------------------------
+
+
+def refresh_here() -> Path:
+    settings = Settings.load()
+    return fetch_model("large", settings, ModelCache.at(settings.cache_dirs), SilentProgress(), refresh=True)
+
+
+@pytest.fixture
+def served(s3: LocalS3, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Keys that were read from S3."""
+    keys: list[str] = []
+    read = S3Store.read
+
+    def counting(self: S3Store, bucket: str, item: RemoteObject, *bounds: int) -> object:
+        keys.append(item.key)
+        return read(self, bucket, item, *bounds)
+
+    monkeypatch.setattr(S3Store, "read", counting)
+    return keys
+
+
+def test_refresh_fetches_only_what_has_changed(
+    s3: LocalS3, prefix: str, tiny_model: Path, reader_environment: dict[str, str], served: list[str]
+) -> None:
+    s3.upload(tiny_model, f"{prefix}large/")
+    directory = fetch_here()
+    served.clear()
+    assert refresh_here() == directory
+    assert served == []
+    put(s3, f"{prefix}large/preprocessor_config.json", b'{"new": 1}')
+    put(s3, f"{prefix}large/added.txt", b"added")
+    assert refresh_here() == directory
+    assert sorted(served) == [f"{prefix}large/added.txt", f"{prefix}large/preprocessor_config.json"]
+    assert contents(directory) == {
+        **contents(tiny_model),
+        "preprocessor_config.json": b'{"new": 1}',
+        "added.txt": b"added",
+    }
+    ModelCache.at(Settings.load().cache_dirs).check(directory, thoroughly=True)
+
+
+def test_refresh_drops_what_is_gone(
+    s3: LocalS3, prefix: str, tiny_model: Path, reader_environment: dict[str, str]
+) -> None:
+    s3.upload(tiny_model, f"{prefix}large/")
+    put(s3, f"{prefix}large/old.txt", b"old")
+    directory = fetch_here()
+    s3.client(s3.admin).delete_object(Bucket=s3.bucket, Key=f"{prefix}large/old.txt")
+    assert contents(refresh_here()) == contents(tiny_model)
+    assert not (directory / "old.txt").exists()
+
+
+def test_refresh_of_a_broken_upload_keeps_the_old_model(
+    s3: LocalS3, prefix: str, tiny_model: Path, reader_environment: dict[str, str]
+) -> None:
+    s3.upload(tiny_model, f"{prefix}large/")
+    directory = fetch_here()
+    put(s3, f"{prefix}large/model.safetensors", b"half")
+    with pytest.raises(InvalidModelError):
+        refresh_here()
+    assert contents(directory) == contents(tiny_model)
+
+
+def test_a_model_that_is_replaced_while_it_is_fetched_is_listed_again(
+    s3: LocalS3,
+    prefix: str,
+    tiny_model: Path,
+    reader_environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    s3.upload(tiny_model, f"{prefix}large/")
+    download = fetch.download
+    times = 0
+
+    def replaced_behind_our_back(*arguments: Any) -> Any:
+        nonlocal times
+        times += 1
+        done = download(*arguments)
+        if times == 1:
+            put(s3, f"{prefix}large/preprocessor_config.json", b'{"new": 1}')
+        return done
+
+    monkeypatch.setattr(fetch, "download", replaced_behind_our_back)
+    directory = fetch_here()
+    assert times == 2
+    assert (directory / "preprocessor_config.json").read_bytes() == b'{"new": 1}'
+
+
+def test_a_published_model_is_checked_against_its_manifest(
+    s3: LocalS3,
+    prefix: str,
+    tiny_model: Path,
+    reader_environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in s3.admin.environment().items():
+        monkeypatch.setenv(name, value)
+    publish_directory(tiny_model, s3.bucket, f"{prefix}large/", s3.client(s3.admin), SilentProgress())
+    put(s3, f"{prefix}large/stranger.txt", b"not in the manifest")
+    directory = fetch_here()
+    assert contents(directory) == contents(tiny_model)
+    receipt = ModelCache.at(Settings.load().cache_dirs).receipt_of(directory)
+    assert receipt is not None
+    assert {file.checksum.algorithm for file in receipt.files} == {"SHA256"}
+    shutil.rmtree(directory)
+    weights = bytearray((tiny_model / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    put(s3, f"{prefix}large/model.safetensors", bytes(weights))  # the same size: only the manifest notices
+    with pytest.raises(ObjectChangedError, match="is not the file that the model's manifest names"):
+        fetch_here()

@@ -6,6 +6,8 @@ import pytest
 
 from kkg_area_detection.errors import InvalidModelError, ModelNotFoundError, SettingsError, UsageError
 from kkg_area_detection.hub import fetch
+from kkg_area_detection.hub.cache import ModelCache
+from kkg_area_detection.hub.receipt import Receipt
 from kkg_area_detection.hub.resolve import resolve_model
 from kkg_area_detection.progress import SilentProgress
 from tests.conftest import write_tiny_model
@@ -18,7 +20,7 @@ def fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """Names that were asked of S3; nothing is fetched."""
     names: list[str] = []
 
-    def fake(name: str, *_: object) -> Path:
+    def fake(name: str, *_: object, refresh: bool) -> Path:
         names.append(name)
         return tmp_path / "fetched" / name
 
@@ -129,12 +131,47 @@ def test_names_that_are_no_folders(name: str, fetched: list[str]) -> None:
 def test_a_cached_model_from_elsewhere_is_remarked_on(
     cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from kkg_area_detection.hub.cache import ModelCache, Receipt
-
-    store = ModelCache.at(cache)
+    store = ModelCache.at([cache])
     with store.staging("large") as staging:
-        store.publish(write_tiny_model(staging / "x"), "large", Receipt("s3://old/large/", {}, "now"))
+        staged = write_tiny_model(staging.directory / "staged")
+        store.publish(staged, "large", Receipt("s3://old/large/", "now", (), {}))
     configure(monkeypatch)
     resolve_model(None, "large", SILENT)
     assert "was fetched from s3://old/large/" in caplog.text
     assert "s3://bucket/models/large/" in caplog.text
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_refresh_asks_s3(
+    cache: Path, fetched: list[str], monkeypatch: pytest.MonkeyPatch, cached: bool
+) -> None:
+    configure(monkeypatch)
+    if cached:
+        write_tiny_model(cache / "large")
+    resolve_model(None, "large", SILENT, refresh=True)
+    assert fetched == ["large"]
+
+
+@pytest.mark.parametrize("refresh", [True, False])
+def test_offline_uses_the_cache_and_nothing_else(
+    cache: Path, fetched: list[str], monkeypatch: pytest.MonkeyPatch, refresh: bool
+) -> None:
+    configure(monkeypatch)
+    monkeypatch.setenv("KKG_OFFLINE", "1")
+    with pytest.raises(ModelNotFoundError, match="KKG_OFFLINE forbids"):
+        resolve_model(None, "large", SILENT, refresh=refresh)
+    expected = write_tiny_model(cache / "large")
+    assert resolve_model(None, "large", SILENT, refresh=refresh) == expected
+    (expected / "config.json").unlink()
+    with pytest.raises(InvalidModelError):
+        resolve_model(None, "large", SILENT, refresh=refresh)
+    assert fetched == []
+
+
+def test_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    monkeypatch.setenv("MODEL_CACHE_DIR", f"{one}{os.pathsep}{two}")
+    in_one = write_tiny_model(one / "large")
+    in_two = write_tiny_model(two / "small")
+    assert resolve_model(None, "large", SILENT) == in_one
+    assert resolve_model(None, "small", SILENT) == in_two

@@ -33,8 +33,11 @@ def test_reading(s3: LocalS3, prefix: str) -> None:
     s3.client(s3.admin).put_object(Bucket=s3.bucket, Key=prefix + "日本語.txt", Body=b"content")
     store = S3Store()
     (item,) = store.list_objects(s3.bucket, prefix)
-    with store.open(s3.bucket, item) as body:
-        assert body.read(100) == b"content"
+    buffer = memoryview(bytearray(100))
+    with store.read(s3.bucket, item) as body:
+        assert bytes(buffer[: body.readinto(buffer)]) == b"content"
+    with store.read(s3.bucket, item, 2, 5) as body:
+        assert bytes(buffer[: body.readinto(buffer)]) == b"nte"
 
 
 @pytest.mark.parametrize(

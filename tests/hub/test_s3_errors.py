@@ -91,7 +91,7 @@ def test_no_list_permission(s3: LocalS3) -> None:
 
 def test_no_get_permission(s3: LocalS3) -> None:
     item = RemoteObject("k", 1, '"e"')
-    with pytest.raises(AccessDeniedError, match="s3:GetObject"), S3Store().open("another-bucket", item):
+    with pytest.raises(AccessDeniedError, match="s3:GetObject"), S3Store().read("another-bucket", item):
         pass
 
 
@@ -102,7 +102,7 @@ def test_no_such_bucket(s3: LocalS3, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_such_object(s3: LocalS3) -> None:
-    with pytest.raises(ObjectNotFoundError), S3Store().open(s3.bucket, RemoteObject("gone", 1, '"e"')):
+    with pytest.raises(ObjectNotFoundError), S3Store().read(s3.bucket, RemoteObject("gone", 1, '"e"')):
         pass
 
 
@@ -111,7 +111,7 @@ def test_object_replaced_since_it_was_listed(s3: LocalS3, prefix: str) -> None:
     client.put_object(Bucket=s3.bucket, Key=prefix + "w", Body=b"one")
     (item,) = S3Store().list_objects(s3.bucket, prefix)
     client.put_object(Bucket=s3.bucket, Key=prefix + "w", Body=b"two")
-    with pytest.raises(ObjectChangedError, match="replaced while"), S3Store().open(s3.bucket, item):
+    with pytest.raises(ObjectChangedError, match="replaced while"), S3Store().read(s3.bucket, item):
         pass
 
 

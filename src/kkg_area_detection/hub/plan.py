@@ -28,12 +28,13 @@ _ARCHIVED_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 
 @dataclass(frozen=True, slots=True)
 class RemoteObject:
-    """One object as S3 lists it. ``size`` is in bytes, ``etag`` comes with its quotation marks."""
+    """One object as S3 lists it: ``size`` in bytes, ``etag`` with its quotation marks, ISO 8601 date and time."""
 
     key: str
     size: int
     etag: str
     storage_class: str = "STANDARD"
+    modified_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)

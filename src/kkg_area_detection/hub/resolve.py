@@ -6,7 +6,7 @@ import logging
 import os
 from pathlib import Path
 
-from kkg_area_detection.errors import InvalidModelError, UsageError
+from kkg_area_detection.errors import InvalidModelError, ModelNotFoundError, UsageError
 from kkg_area_detection.hub.cache import ModelCache
 from kkg_area_detection.hub.names import check_model_name
 from kkg_area_detection.hub.plan import s3_uri
@@ -18,13 +18,23 @@ logger = logging.getLogger(__name__)
 
 
 def resolve_model(
-    model_path: str | os.PathLike[str] | None, model_name: str | None, progress: ByteProgress
+    model_path: str | os.PathLike[str] | None,
+    model_name: str | None,
+    progress: ByteProgress,
+    *,
+    refresh: bool = False,
 ) -> Path:
     """The directory to load a model from.
 
     * ``model_path`` is given: that directory; neither the cache nor S3 is touched.
     * ``model_name`` is given: the cached model if it is there, complete and sound; else the one in S3.
     * Neither is given: an error.
+
+    Args:
+        model_path: A local directory.
+        model_name: Name of a model.
+        progress: Told of every byte that is fetched.
+        refresh: Compare a cached model with S3, and fetch what has changed.
 
     Raises:
         UsageError: Neither is given, or the name cannot be a folder.
@@ -36,7 +46,7 @@ def resolve_model(
     if model_path is not None:
         return _local_model(model_path)
     if model_name is not None:
-        return _named_model(check_model_name(model_name), progress)
+        return _named_model(check_model_name(model_name), progress, refresh)
     raise UsageError(
         "initialize_model needs to know which model to load.",
         next_step="pass model_name='large' (from the cache or S3) or model_path='/path/to/model'.",
@@ -49,21 +59,29 @@ def _local_model(model_path: str | os.PathLike[str]) -> Path:
     return directory
 
 
-def _named_model(name: str, progress: ByteProgress) -> Path:
+def _named_model(name: str, progress: ByteProgress, refresh: bool) -> Path:
     settings = Settings.load()
-    cache = ModelCache.at(settings.cache_dir)
+    cache = ModelCache.at(settings.cache_dirs)
     try:
         directory = cache.find(name)
     except InvalidModelError as damage:
-        if not (settings.bucket and settings.model_key):
+        if settings.offline or not (settings.bucket and settings.model_key):
             raise
         logger.warning("%s Fetching model %r anew.", damage.what, name)
         directory = None
-    if directory is None:
+    if settings.offline:
+        if directory is None:
+            raise ModelNotFoundError(
+                f"Model {name!r} is not in the cache, and KKG_OFFLINE forbids fetching it.",
+                next_step=f"unset KKG_OFFLINE, or copy the model to {cache.layers[-1] / name}",
+            )
+        return directory
+    if directory is None or refresh:
         from kkg_area_detection.hub.fetch import fetch_model
 
-        return fetch_model(name, settings, cache, progress)
-    _remark_other_source(name, settings, cache.source_of(directory), directory)
+        return fetch_model(name, settings, cache, progress, refresh=refresh)
+    receipt = cache.receipt_of(directory)
+    _remark_other_source(name, settings, receipt.source if receipt else None, directory)
     return directory
 
 

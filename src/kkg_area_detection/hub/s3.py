@@ -1,32 +1,51 @@
-"""The only module that speaks to boto3."""
+"""The only module that speaks to boto3 for reading."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from kkg_area_detection.errors import MissingDependencyError, SettingsError
-from kkg_area_detection.hub.plan import RemoteObject
+from kkg_area_detection.errors import MissingDependencyError, SettingsError, UnexpectedReplyError
+from kkg_area_detection.hub.integrity import Checksum, is_multipart, offered_checksum
+from kkg_area_detection.hub.plan import RemoteObject, s3_uri
 from kkg_area_detection.hub.s3_errors import Request, credentials_failure, not_s3, translated
-from kkg_area_detection.settings import DEFAULT_REGION
+from kkg_area_detection.settings import DEFAULT_REGION, load_dotenv
 
 if TYPE_CHECKING:
+    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import ObjectTypeDef
 
 CONNECT_TIMEOUT_S = 5
-READ_TIMEOUT_S = 20
+READ_TIMEOUT_S = 10
 MAX_CONNECTIONS = 16
 
 
-class ByteStream(Protocol):
-    """The body of an object."""
+@dataclass(frozen=True, slots=True)
+class ObjectBody:
+    """The bytes that were asked for, and what the reply says of the whole object."""
 
-    def read(self, amt: int) -> bytes:
-        """At most ``amt`` bytes; none at the end."""
-        ...
+    _stream: StreamingBody
+    _request: Request
+    headers: Mapping[str, object]
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill the buffer with the next bytes; returns how many, 0 at the end.
+
+        Raises:
+            HubError: The connection broke off.
+        """
+        with translated(self._request):
+            return self._stream.readinto(buffer)  # type: ignore[arg-type]  # the stubs know no buffers
+
+    def give_up(self) -> None:
+        """Make a call of ``readinto`` in another thread fail soon: it takes too long."""
+        with suppress(AttributeError, OSError, ValueError):  # it has just ended by itself
+            self._stream.set_socket_timeout(0.001)
 
 
 class S3Store:
@@ -35,6 +54,8 @@ class S3Store:
     Credentials, endpoint, certificates and proxies are boto3's own business: environment, profiles, SSO,
     process, container and instance roles all work. ``AWS_REQUEST_PAYER=requester`` and
     ``AWS_NO_SIGN_REQUEST=true`` stand for what boto3 takes as arguments only.
+
+    Nothing is tried again here: whoever calls knows better what is worth a second attempt.
 
     Args:
         region: Region of the bucket; None leaves it to the profile, then to ``ap-northeast-1``.
@@ -46,9 +67,25 @@ class S3Store:
     """
 
     def __init__(self, region: str | None = None) -> None:
-        self._client = _make_client(region)
+        self._region = region
+        self._renewing = threading.Lock()
+        self._client = make_client(region)
+        self.generation = 0
         payer = os.environ.get("AWS_REQUEST_PAYER")
         self._common: dict[str, Any] = {"RequestPayer": payer} if payer else {}
+
+    def renew(self, generation: int) -> None:
+        """Read ``.env`` and boto3's chain again, because credentials have expired.
+
+        Args:
+            generation: The ``generation`` whose credentials failed; where another thread has renewed them
+                since, nothing is done.
+        """
+        with self._renewing:
+            if generation == self.generation:
+                load_dotenv()
+                self._client = make_client(self._region)
+                self.generation += 1
 
     def list_objects(self, bucket: str, prefix: str, *, recursive: bool = True) -> list[RemoteObject]:
         """All objects whose keys begin with the prefix, in the order of their keys.
@@ -73,34 +110,85 @@ class S3Store:
                 objects.extend(_remote_object(entry) for entry in page.get("Contents", []))
         return objects
 
-    @contextmanager
-    def open(self, bucket: str, item: RemoteObject) -> Iterator[ByteStream]:
-        """Read an object in exactly the version that was listed.
-
-        botocore checks the body against the object's checksum as it is read, where S3 offers one for a
-        whole object.
+    def checksum(self, bucket: str, item: RemoteObject) -> Checksum | None:
+        """The strongest checksum that S3 offers for an object; None where it offers none that can be checked.
 
         Raises:
-            HubError: The read failed; the leaf says why. ``ObjectChangedError`` where another version is
-                there now.
+            HubError: The request failed. ``ObjectChangedError`` where another version is there now.
         """
         request = self._request("s3:GetObject", bucket, item.key)
+        arguments: dict[str, Any] = {"Bucket": bucket, "Key": item.key, "IfMatch": item.etag, **self._common}
         with translated(request):
-            reply = self._client.get_object(
-                Bucket=bucket, Key=item.key, IfMatch=item.etag, ChecksumMode="ENABLED", **self._common
-            )
-            body = reply["Body"]
-            try:
-                yield body
-            finally:
-                body.close()
+            headers: Mapping[str, Any] = self._client.head_object(ChecksumMode="ENABLED", **arguments)
+            part_size = 0
+            if is_multipart(headers, item.etag):
+                part_size = self._client.head_object(PartNumber=1, **arguments)["ContentLength"]
+        return offered_checksum(headers, item.etag, item.size, part_size)
+
+    @contextmanager
+    def read(
+        self, bucket: str, item: RemoteObject, start: int = 0, end: int | None = None
+    ) -> Iterator[ObjectBody]:
+        """Read an object, or a range of it, in exactly the version that was listed.
+
+        Args:
+            bucket: Name of the bucket.
+            item: The object, as it was listed.
+            start: First byte.
+            end: First byte behind the range; None for all of the object.
+
+        Raises:
+            HubError: The read failed. ``ObjectChangedError`` where another version is there now,
+                ``TransferError`` where the reply is not what was asked for.
+        """
+        request = self._request("s3:GetObject", bucket, item.key)
+        arguments: dict[str, Any] = {"Bucket": bucket, "Key": item.key, "IfMatch": item.etag, **self._common}
+        if end is not None:
+            arguments["Range"] = f"bytes={start}-{end - 1}"
+        else:
+            arguments["ChecksumMode"] = "ENABLED"
+        with translated(request):
+            reply: Mapping[str, Any] = self._client.get_object(**arguments)
+        stream = reply["Body"]
+        try:
+            _check_reply(reply, item, start, end, request)
+            yield ObjectBody(stream, request, reply)
+        finally:
+            stream.close()
 
     def _request(self, action: str, bucket: str, key: str) -> Request:
         meta = self._client.meta
         return Request(action, bucket, key, region=meta.region_name, endpoint=meta.endpoint_url)
 
 
-def _make_client(region: str | None) -> S3Client:
+def _check_reply(
+    reply: Mapping[str, Any], item: RemoteObject, start: int, end: int | None, request: Request
+) -> None:
+    """Refuse a reply that is not the range, or not the object, that was asked for; boto3 does not look."""
+    stop = item.size if end is None else end
+    expected: dict[str, object] = {"ContentLength": stop - start, "ETag": item.etag}
+    if end is not None:
+        expected["ContentRange"] = f"bytes {start}-{end - 1}/{item.size}"
+    status = reply["ResponseMetadata"]["HTTPStatusCode"]
+    wrong = [name for name, value in expected.items() if reply.get(name) != value]
+    if status != (200 if end is None else 206):
+        wrong.append(f"HTTP status {status}")
+    if wrong:
+        raise UnexpectedReplyError(
+            f"The reply for {s3_uri(request.bucket, request.key)} is not what was asked for ({', '.join(wrong)}).",
+            cause="a proxy or the server changed it.",
+            next_step="try again; if it stays, connect without the proxy.",
+        )
+
+
+def make_client(region: str | None) -> S3Client:
+    """A client with our time-outs and no attempts of its own.
+
+    Raises:
+        MissingDependencyError: boto3 is not installed.
+        CredentialsError: ``AWS_PROFILE`` names a profile that does not exist.
+        SettingsError: The endpoint or the region is malformed.
+    """
     try:
         import boto3
         from botocore import UNSIGNED
@@ -116,7 +204,7 @@ def _make_client(region: str | None) -> S3Client:
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=READ_TIMEOUT_S,
         max_pool_connections=MAX_CONNECTIONS,
-        retries={"mode": "standard", "total_max_attempts": 3},
+        retries={"mode": "standard", "total_max_attempts": 1},
         user_agent_extra="kkg-area-detection",
     )
     if os.environ.get("AWS_NO_SIGN_REQUEST", "").lower() in ("1", "true", "yes"):
@@ -142,4 +230,5 @@ def _remote_object(entry: ObjectTypeDef) -> RemoteObject:
         size=entry["Size"],
         etag=entry["ETag"],
         storage_class=entry.get("StorageClass", "STANDARD"),
+        modified_at=entry["LastModified"].isoformat() if "LastModified" in entry else "",
     )

@@ -13,6 +13,7 @@ from kkg_area_detection.errors import (
     BucketNotFoundError,
     CredentialsError,
     EndpointError,
+    ExpiredCredentialsError,
     HubError,
     IntegrityError,
     InvalidModelError,
@@ -99,7 +100,7 @@ def _wrong_secret(_: ClientError, request: Request) -> HubError:
 
 
 def _expired(_: ClientError, request: Request) -> HubError:
-    return CredentialsError(
+    return ExpiredCredentialsError(
         f"The temporary credentials used for {request.place} have expired or are not valid.",
         cause="AWS_SESSION_TOKEN is old, or was left over beside newer keys.",
         next_step="sign in again (aws sso login, or fetch new temporary keys) and repeat the call.",
@@ -117,6 +118,8 @@ def _clock(error: ClientError, request: Request) -> HubError:
 def _access_denied(_: ClientError, request: Request) -> HubError:
     if request.action == "s3:ListBucket":
         cause = "the policy lacks s3:ListBucket for this prefix, or the bucket name has a typo."
+    elif request.action == "s3:PutObject":
+        cause = "the policy lacks s3:PutObject for this key (readers do not need it), or the KMS key refuses."
     else:
         cause = "the policy lacks s3:GetObject for this key, or the object is encrypted with a KMS key."
     return AccessDeniedError(

@@ -1,0 +1,131 @@
+"""A model in S3: what lies there now, as a plan, and whether it still does at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from kkg_area_detection.errors import InvalidModelError, ObjectChangedError
+from kkg_area_detection.hub import manifest as manifests
+from kkg_area_detection.hub.integrity import Checksum
+from kkg_area_detection.hub.plan import (
+    DownloadPlan,
+    PlannedFile,
+    RemoteObject,
+    folder_above,
+    is_prefix,
+    plan_object,
+    plan_prefix,
+    s3_uri,
+)
+from kkg_area_detection.hub.retry import with_attempts
+from kkg_area_detection.hub.s3 import S3Store
+
+LIST_ATTEMPTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """A prefix or object that should be a model."""
+
+    store: S3Store
+    bucket: str
+    key: str
+
+    def plan(self) -> tuple[DownloadPlan, Mapping[str, Checksum]]:
+        """List what is needed to decide, and decide.
+
+        Returns:
+            The plan, and the SHA-256 that the model's manifest promises for each path; empty without a
+            manifest.
+
+        Raises:
+            HubError: The listing failed, nothing is there, or a key is unsafe.
+            ObjectChangedError: The model is being uploaded.
+            InvalidModelError: What is there cannot become a model.
+        """
+        listing = self._list(self.key)
+        if is_prefix(self.key):
+            return self._narrow_to_manifest(plan_prefix(self.bucket, self.key, listing))
+        siblings = self._list(folder_above(self.key), recursive=False)
+        return plan_object(self.bucket, self.key, listing, siblings), {}
+
+    def check_unchanged(self, plan: DownloadPlan, *, by_manifest: bool) -> None:
+        """Make sure that what was fetched is what lies there: one state of the prefix, never a mix of two.
+
+        Args:
+            plan: What was fetched.
+            by_manifest: Whether a manifest names the model's files, so that others beside them mean nothing.
+
+        Raises:
+            ObjectChangedError: It is not.
+        """
+        now = {item.key: item.etag for item in self._list(self.key) if not item.key.endswith("/")}
+        then = {
+            file.source.key: file.source.etag for file in plan.files if file.source.key.startswith(self.key)
+        }
+        if by_manifest or not is_prefix(self.key):
+            now = {key: etag for key, etag in now.items() if key in then}
+        if now != then:
+            raise ObjectChangedError(
+                f"{plan.uri} was replaced while it was being downloaded.",
+                cause="somebody is uploading a new version of the model.",
+                next_step="wait until the upload has ended and try again.",
+            )
+
+    def _list(self, prefix: str, *, recursive: bool = True) -> list[RemoteObject]:
+        return with_attempts(
+            self.store,
+            lambda: self.store.list_objects(self.bucket, prefix, recursive=recursive),
+            limit=LIST_ATTEMPTS,
+        )
+
+    def _narrow_to_manifest(self, plan: DownloadPlan) -> tuple[DownloadPlan, Mapping[str, Checksum]]:
+        """Follow the manifest where there is one: its files, and all of them."""
+        by_path = {str(file.path): file for file in plan.files}
+        own = by_path.pop(manifests.MANIFEST_NAME, None)
+        if own is None:
+            return plan, {}
+        uri = s3_uri(plan.bucket, own.source.key)
+        manifest = manifests.parse(self._read_manifest(own.source), uri)
+        files = _named_files(manifest, by_path)
+        if files is None:
+            raise ObjectChangedError(
+                f"{plan.uri} is being uploaded, or its upload was not finished (see {uri}).",
+                cause="somebody is publishing a new version of the model.",
+                next_step="wait until the upload has ended and try again; if it was broken off, publish it again.",
+            )
+        promised = {one.path: Checksum("SHA256", bytes.fromhex(one.sha256)) for one in manifest.files}
+        return replace(plan, files=files), promised
+
+    def _read_manifest(self, item: RemoteObject) -> bytes:
+        if item.size > manifests.MAX_MANIFEST_BYTES:
+            uri = s3_uri(self.bucket, item.key)
+            raise InvalidModelError(
+                f"{uri} is too large to be a manifest.", next_step="publish the model again."
+            )
+
+        def read() -> bytes:
+            content = bytearray(item.size)
+            done = 0
+            with self.store.read(self.bucket, item) as body:
+                while done < item.size and (count := body.readinto(memoryview(content)[done:])):
+                    done += count
+            return bytes(content[:done])
+
+        return with_attempts(self.store, read, limit=LIST_ATTEMPTS)
+
+
+def _named_files(
+    manifest: manifests.Manifest, by_path: Mapping[str, PlannedFile]
+) -> tuple[PlannedFile, ...] | None:
+    """The files that a manifest names; None where they are not all there, or the upload goes on."""
+    if manifest.state != "complete":
+        return None
+    files = [by_path.get(entry.path) for entry in manifest.files]
+    present = tuple(
+        file
+        for file, entry in zip(files, manifest.files, strict=True)
+        if file is not None and file.source.size == entry.size
+    )
+    return present if len(present) == len(files) else None
