@@ -11,7 +11,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kkg_area_detection.api import demo_model_path, get_segmentation_result, initialize_model
+    from kkg_area_detection.api import (
+        demo_model_path,
+        get_segmentation_result,
+        initialize_model,
+        publish_model,
+    )
     from kkg_area_detection.areas.draw import draw_segments
     from kkg_area_detection.errors import KkgAreaDetectionError
     from kkg_area_detection.segmentation.result import SegmentationResult
@@ -24,6 +29,7 @@ __all__ = [
     "draw_segments",
     "get_segmentation_result",
     "initialize_model",
+    "publish_model",
 ]
 
 # Public names are imported when they are first used (PEP 562), so that `import kkg_area_detection` and
@@ -35,6 +41,7 @@ _HOMES = {
     "draw_segments": "areas.draw",
     "get_segmentation_result": "api",
     "initialize_model": "api",
+    "publish_model": "api",
 }
 
 

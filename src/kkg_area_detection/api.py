@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kkg_area_detection.documents import ImageLike, open_image
-from kkg_area_detection.errors import NotInitializedError
+from kkg_area_detection.errors import InvalidModelError, ModelNotFoundError, NotInitializedError
+from kkg_area_detection.hub.plan import s3_uri
 from kkg_area_detection.hub.resolve import resolve_model
-from kkg_area_detection.model_directory import fingerprint
+from kkg_area_detection.model_directory import check_model_directory, fingerprint
 from kkg_area_detection.progress import show_progress
+from kkg_area_detection.settings import Settings
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +42,7 @@ def initialize_model(
     device: str | torch.device | None = None,
     model_name: str | None = None,
     *,
+    refresh: bool = False,
     progress: bool | None = None,
 ) -> None:
     """Load the model that ``get_segmentation_result`` will use, fetching it from S3 where needed.
@@ -52,6 +56,7 @@ def initialize_model(
             usable.
         model_name: Name of a model: the cached one if it is there, complete and sound, else the one in S3
             (``S3_BUCKET_NAME``, ``S3_MODEL_KEY``). Ignored where ``model_path`` is given.
+        refresh: Compare a cached model with S3 first, and fetch the files that have changed.
         progress: True for a progress bar, False for silence, None for a bar on a terminal and log lines
             elsewhere.
 
@@ -70,10 +75,8 @@ def initialize_model(
     with _initializing:
         chosen_device = resolve_device(device)  # before the download: a typo should not cost 800 MB
         with show_progress(progress) as sink:
-            directory = resolve_model(model_path, model_name, sink)
-        identity = (directory.resolve(), fingerprint(directory), str(chosen_device))
-        if _current is None or _current.identity != identity:
-            _current = _LoadedModel(_load(directory, chosen_device), identity)
+            directory = resolve_model(model_path, model_name, sink, refresh=refresh)
+        _current = _load_unchanged(directory, chosen_device, _current)
 
 
 def get_segmentation_result(image: ImageLike, *, threshold: float = 0.5) -> SegmentationResult:
@@ -104,6 +107,50 @@ def get_segmentation_result(image: ImageLike, *, threshold: float = 0.5) -> Segm
     return model.segmenter.segment(open_image(image), threshold)
 
 
+def publish_model(
+    directory: str | os.PathLike[str],
+    model_name: str,
+    *,
+    force: bool = False,
+    progress: bool | None = None,
+) -> str:
+    """Upload a model directory to S3, where ``initialize_model(model_name=...)`` finds it.
+
+    The model is checked first: it must load. Readers see the whole model or none, also when the upload is
+    interrupted; push again then. Nothing in S3 is ever deleted.
+
+    Args:
+        directory: As ``save_pretrained`` writes it: ``config.json`` and safetensors.
+        model_name: The name it gets. ``S3_MODEL_KEY`` must end in ``/`` and contain ``{model_name}``.
+        force: Replace a model of that name. Readers get an error until the upload has ended.
+        progress: True for a progress bar, False for silence, None for a bar on a terminal and log lines
+            elsewhere.
+
+    Returns:
+        The S3 URI of the model.
+
+    Raises:
+        UsageError: The name cannot be used, or there is such a model and ``force`` is not set.
+        SettingsError: The bucket or the key is not set, or the key has no place for the name.
+        MissingDependencyError: boto3 is not installed.
+        ModelNotFoundError: There is no such directory.
+        InvalidModelError: The directory does not hold a model that loads, or holds links.
+        HubError: The upload failed; the leaf says why. ``AccessDeniedError`` where ``s3:PutObject`` is
+            missing.
+    """
+    from kkg_area_detection.hub.publish import connect, location_to_publish, publish_directory
+
+    settings = Settings.load()
+    bucket, prefix = location_to_publish(model_name, settings)
+    path = Path(directory).expanduser()
+    check_model_directory(path)  # milliseconds, before the seconds that torch takes to import
+    _check_that_it_loads(path)
+    client = connect(settings)
+    with show_progress(progress) as sink:
+        publish_directory(path, bucket, prefix, client, sink, force=force)
+    return s3_uri(bucket, prefix)
+
+
 def demo_model_path() -> Path:
     """The directory of the small model that comes with the package, for trying things out.
 
@@ -112,8 +159,33 @@ def demo_model_path() -> Path:
     return Path(__file__).parent / "demo" / "model"
 
 
+def _load_unchanged(directory: Path, device: torch.device, current: _LoadedModel | None) -> _LoadedModel:
+    """Load a directory, and again where another process has replaced it meanwhile: never a mix of two models."""
+    for attempts_left in (2, 1, 0):
+        try:
+            identity = (directory.resolve(), fingerprint(directory), str(device))
+            if current is not None and current.identity == identity:
+                return current
+            model = _LoadedModel(_load(directory, device), identity)
+            if fingerprint(directory) == identity[1] or not attempts_left:
+                return model
+        except (InvalidModelError, ModelNotFoundError, FileNotFoundError):
+            if not attempts_left:
+                raise
+            time.sleep(0.2)  # between the two renames of a refresh there is no directory
+    raise AssertionError("unreachable")
+
+
 def _load(directory: Path, device: torch.device) -> Segmenter:
     from kkg_area_detection.segmentation.segmenter import Segmenter
 
     logger.info("Loading %s on %s.", directory, device)
     return Segmenter.load(directory, device)
+
+
+def _check_that_it_loads(directory: Path) -> None:
+    from kkg_area_detection.segmentation.preprocessing import ProcessorSettings
+    from kkg_area_detection.segmentation.weights_check import check_weights_fit
+
+    ProcessorSettings.from_directory(directory)
+    check_weights_fit(directory)

@@ -11,6 +11,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from kkg_area_detection.cli.demo import demo
+from kkg_area_detection.cli.doctor import doctor
+from kkg_area_detection.cli.models import models
 from kkg_area_detection.cli.segment import segment
 from kkg_area_detection.errors import KkgAreaDetectionError
 
@@ -24,6 +26,8 @@ app = typer.Typer(
 )
 app.command()(segment)
 app.command()(demo)
+app.command()(doctor)
+app.add_typer(models)
 
 
 def _print_version(wanted: bool) -> None:

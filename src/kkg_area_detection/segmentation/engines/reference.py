@@ -60,8 +60,8 @@ class ReferenceEngine:
             DeviceError: The weights do not fit into the device's memory.
         """
         check_model_directory(directory)
-        config = _network_config(directory)
-        network = _load_network(directory, config)
+        network = load_network(directory)
+        config = network.config
         with explained_out_of_memory(device, "while the model was loaded"):
             network = network.to(device)
         id2label = {int(index): str(label) for index, label in config.id2label.items()}
@@ -118,12 +118,27 @@ def _network_config(directory: Path) -> Any:
         ) from error
 
 
-def _load_network(directory: Path, config: Any) -> nn.Module:
+def load_network(directory: Path, tensors: dict[str, torch.Tensor] | None = None) -> Any:
+    """Build the network that ``config.json`` describes and fill it.
+
+    Args:
+        directory: A model directory that has passed the load gate.
+        tensors: What to fill it with; None takes the weights in the directory.
+
+    Returns:
+        The network in float32, on the CPU.
+
+    Raises:
+        InvalidModelError: The configuration is not one of Mask2Former, or the weights are damaged or do not
+            fit it.
+    """
+    config = _network_config(directory)
     try:
         with _quiet_transformers():
             network, report = _NetworkWithoutLoss.from_pretrained(
-                directory,
+                directory if tensors is None else None,
                 config=config,
+                state_dict=tensors,
                 local_files_only=True,
                 use_safetensors=True,
                 dtype=torch.float32,
@@ -143,8 +158,7 @@ def _load_network(directory: Path, config: Any) -> nn.Module:
             next_step="copy the model anew from where it was saved, or upgrade transformers.",
         ) from error
     _check_report(directory, report)
-    loaded: nn.Module = network
-    return loaded
+    return network
 
 
 def _check_report(directory: Path, report: dict[str, Any]) -> None:
