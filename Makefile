@@ -29,8 +29,9 @@ format: $(VENV)/.tests-are-installed ## Format the code and mend what ruff can m
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: $(VENV)/.tests-are-installed ## Measure us against plain transformers
+bench: $(VENV)/.bench-is-installed ## Measure us against plain transformers, boto3 and s5cmd
 	$(BIN)/python benchmarks/postprocessing.py
+	$(BIN)/python benchmarks/hub.py
 
 faults: $(VENV)/.tests-are-installed ## Slow fault storms: kills at random moments, racing processes
 	$(BIN)/python -m pytest -m faults --timeout=1800
@@ -47,6 +48,10 @@ $(VENV)/.exists:
 
 $(VENV)/.demo-is-installed: $(VENV)/.exists pyproject.toml constraints.txt
 	$(PIP_INSTALL) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.bench-is-installed: $(VENV)/.exists pyproject.toml constraints.txt
+	$(PIP_INSTALL) --editable '.[bench]'
 	@touch $@
 
 $(VENV)/.tests-are-installed: $(VENV)/.exists pyproject.toml constraints.txt

@@ -71,6 +71,7 @@ def config(content: bytes) -> Callable[[Path], None]:
         (config(b""), "not valid JSON"),
         (config(b"\xff\xfe"), "not valid JSON"),
         (config(b"[]"), "not a JSON object"),
+        (config(b"[" * 100_000), "nested too deeply"),
         (config(b'{"model_type": "bert"}'), "'bert', which is not supported"),
         (config(b"{}"), "None, which is not supported"),
         (

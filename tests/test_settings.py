@@ -77,6 +77,7 @@ def test_an_empty_variable_does_not_hide_dotenv(monkeypatch: pytest.MonkeyPatch)
         ({}, ("dot-key", "dot-secret", "dot-token")),
         ({"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}, ("k", "s", None)),  # no stale token
         ({"AWS_PROFILE": "work"}, (None, None, None)),
+        ({"AWS_SESSION_TOKEN": "stale"}, (None, None, "stale")),
     ],
 )
 def test_credentials_come_from_one_place(
@@ -95,6 +96,21 @@ def test_an_edited_dotenv_is_seen() -> None:
     Settings.load()
     dotenv("S3_BUCKET_NAME=new")
     assert Settings.load() == Settings(bucket="new")
+
+
+def test_a_dotenv_that_is_gone_is_forgotten() -> None:
+    path = dotenv("S3_BUCKET_NAME=old\nAWS_SECRET_ACCESS_KEY=secret")
+    Settings.load()
+    path.unlink()
+    assert Settings.load() == Settings()
+    assert "AWS_SECRET_ACCESS_KEY" not in os.environ
+
+
+@pytest.mark.parametrize("line", ['MODEL_CACHE_DIR="C:\\new\\table"'])
+def test_a_windows_path_in_double_quotes(line: str) -> None:
+    dotenv(line)
+    with pytest.raises(SettingsError, match="single quotes"):
+        Settings.load()
 
 
 def test_other_variables_of_dotenv_are_left_alone() -> None:

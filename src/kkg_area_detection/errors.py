@@ -87,6 +87,10 @@ class InvalidModelError(KkgAreaDetectionError, ValueError):
     """The directory, object or archive cannot become a loadable model."""
 
 
+class ModelAccessError(KkgAreaDetectionError, PermissionError):
+    """The model is there, but this user may not read it."""
+
+
 # --- the way from S3 -------------------------------------------------------------------------------------
 
 

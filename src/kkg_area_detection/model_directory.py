@@ -12,7 +12,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from kkg_area_detection.errors import InvalidModelError, ModelNotFoundError
+from kkg_area_detection.errors import InvalidModelError, ModelAccessError, ModelNotFoundError
 
 CONFIG_NAME = "config.json"
 PROCESSOR_NAME = "preprocessor_config.json"
@@ -29,8 +29,20 @@ def check_model_directory(directory: Path) -> None:
 
     Raises:
         ModelNotFoundError: There is no such directory.
+        ModelAccessError: It, or a file in it, may not be read.
         InvalidModelError: A file is missing, truncated or malformed; the message names it.
     """
+    try:
+        _check(directory)
+    except PermissionError as error:
+        raise ModelAccessError(
+            f"{error.filename or directory} may not be read.",
+            cause="it belongs to another user, or its permissions are too strict.",
+            next_step="ask its owner for read permission, or give it yourself (chmod -R u+rX).",
+        ) from error
+
+
+def _check(directory: Path) -> None:
     if not directory.is_dir():
         raise _no_directory(directory)
     if not (directory / CONFIG_NAME).is_file():
@@ -149,10 +161,12 @@ def read_json_object(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:  # JSON and UTF-8 errors are both ValueErrors
         raise _malformed(path, f"it is not valid JSON ({error})") from error
-    except OSError as error:
+    except FileNotFoundError as error:
         raise InvalidModelError(
-            f"{path} cannot be read: {error.strerror}.", next_step="check the file's permissions."
+            f"{path} is missing.", next_step="copy the whole model directory again."
         ) from error
+    except RecursionError as error:
+        raise _malformed(path, "it is nested too deeply") from error
     if not isinstance(content, dict):
         raise _malformed(path, "it is not a JSON object")
     return content

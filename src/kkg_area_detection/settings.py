@@ -60,7 +60,7 @@ class Settings:
             region=_get("AWS_REGION"),
             bucket=_get("S3_BUCKET_NAME"),
             model_key=_get("S3_MODEL_KEY"),
-            cache_dirs=tuple(Path(part.strip()).expanduser() for part in cache_dirs if part.strip()),
+            cache_dirs=tuple(_expanded(part.strip()) for part in cache_dirs if part.strip()),
             offline=(_get("KKG_OFFLINE") or "").lower() in ("1", "true", "yes", "on"),
         )
         settings._check()
@@ -112,6 +112,10 @@ def load_dotenv() -> Path | None:
     Raises:
         SettingsError: The file is there, but cannot be read as UTF-8 text.
     """
+    for name, previous in _taken_from_dotenv.items():
+        if os.environ.get(name) == previous:
+            del os.environ[name]
+    _taken_from_dotenv.clear()
     path = find_dotenv()
     if path is None:
         return None
@@ -125,11 +129,7 @@ def load_dotenv() -> Path | None:
             cause="the file is not UTF-8 text, or you may not read it.",
             next_step="save it as UTF-8, or remove it and use environment variables.",
         ) from error
-    for name, previous in _taken_from_dotenv.items():
-        if os.environ.get(name) == previous:
-            del os.environ[name]
-    _taken_from_dotenv.clear()
-    credentials_are_set = any(os.environ.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE"))
+    credentials_are_set = any(os.environ.get(name) for name in _CREDENTIAL_NAMES)
     for name, value in values.items():
         if not value or not name.upper().startswith(_DOTENV_PREFIXES) or os.environ.get(name):
             continue
@@ -150,6 +150,19 @@ def find_dotenv() -> Path | None:
         if candidate.is_file():
             return candidate
     return None
+
+
+def _expanded(text: str) -> Path:
+    if any(ord(character) < 32 for character in text):
+        raise SettingsError(
+            f"MODEL_CACHE_DIR is {text!r}, which contains a control character.",
+            cause="in double quotes, .env reads \\n and \\t of a Windows path as line break and tab.",
+            next_step="write the path without quotes, or in single quotes.",
+        )
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # no such user: then it is a name like any other
+        return Path(text)
 
 
 def _get(name: str) -> str | None:

@@ -1,4 +1,5 @@
 import io
+import os
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -128,6 +129,38 @@ def test_damage_is_noticed(make: Maker, damage: Callable[[Path], None], tmp_path
     assert caught.value.next_step
 
 
+def test_every_flipped_bit_of_a_gzip_stream_is_noticed(tmp_path: Path) -> None:
+    data = os.urandom(2000)  # what does not compress is stored as it is, and a flip changes just one byte
+    content = make_tar_gz(tmp_path / "m", {"config.json": data}).read_bytes()
+    for number, position in enumerate(range(20, len(content), 97)):
+        damaged = bytearray(content)
+        damaged[position] ^= 1
+        (tmp_path / "damaged").write_bytes(damaged)
+        with pytest.raises(KkgAreaDetectionError):
+            unpack(tmp_path / "damaged", tmp_path / f"out{number}", "m")
+
+
+def test_a_gzip_stream_without_its_end(tmp_path: Path) -> None:
+    packed = make_tar_gz(tmp_path / "m", CONTENT)
+    packed.write_bytes(packed.read_bytes()[:-8])
+    with pytest.raises(InvalidModelError, match="cannot be unpacked"):
+        unpack(packed, tmp_path / "out", "m")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_rare_compression_in_a_zip(tmp_path: Path, method: int) -> None:
+    with zipfile.ZipFile(tmp_path / "m", "w", method) as archive:
+        archive.writestr("config.json", b"{}")
+    with pytest.raises(InvalidModelError, match="compressed in a rare way"):
+        unpack(tmp_path / "m", tmp_path / "out", "m")
+
+
+@pytest.mark.parametrize("mode", ["w:xz", "w:bz2"])
+def test_rare_compression_of_a_tar(tmp_path: Path, mode: str) -> None:
+    with pytest.raises(InvalidModelError, match="cannot be unpacked"):
+        unpack(make_tar(tmp_path / "m", CONTENT, mode), tmp_path / "out", "m")
+
+
 def test_encrypted_zip(tmp_path: Path) -> None:
     packed = make_zip(tmp_path / "m", CONTENT)
     data = bytearray(packed.read_bytes())
@@ -143,7 +176,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(
     make: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packed = make(tmp_path / "m", {"config.json": bytes(1_000_000)})
-    monkeypatch.setattr(archive_module.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 999_999}))
+    monkeypatch.setattr(archive_module, "free_bytes", lambda _: 999_999)
     with pytest.raises(DiskFullError, match=r"unpacks to 1.0 MB"):
         unpack(packed, tmp_path / "out", "m")
     assert files_in(tmp_path / "out") == {}

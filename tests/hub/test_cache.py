@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kkg_area_detection.errors import CacheNotWritableError, InvalidModelError
+from kkg_area_detection.errors import CacheNotWritableError, InvalidModelError, ModelAccessError, UsageError
 from kkg_area_detection.hub import cache as cache_module
 from kkg_area_detection.hub.cache import ModelCache, default_layers
 from kkg_area_detection.hub.integrity import Checksum, digest_of
@@ -156,6 +156,46 @@ def test_a_thorough_check_finds_what_sizes_and_times_hide(cache: ModelCache) -> 
     assert cache.find("large") == directory
     with pytest.raises(InvalidModelError, match="checksum"):
         cache.check(directory, thoroughly=True)
+
+
+@pytest.mark.parametrize("name", ["thesis.docx", "sub/photo.jpg"])
+def test_what_is_no_model_is_never_touched(cache: ModelCache, name: str) -> None:
+    own = cache.layers[0] / "large" / name
+    own.parent.mkdir(parents=True)
+    own.write_text("mine")
+    with pytest.raises(UsageError, match="is in the way: it is not a model"):
+        publish(cache)
+    assert own.read_text() == "mine"
+
+
+def test_a_file_in_the_way(cache: ModelCache) -> None:
+    cache.layers[0].mkdir()
+    (cache.layers[0] / "large").write_text("mine")
+    with pytest.raises(UsageError, match="is in the way"):
+        cache.check_place("large")
+    (cache.layers[0] / "large").unlink()
+    (cache.layers[0] / "large").symlink_to("nowhere")
+    with pytest.raises(UsageError, match="is in the way"):
+        cache.check_place("large")
+
+
+def test_a_damaged_model_that_people_copied_in_is_kept_for_them(
+    cache: ModelCache, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = write_tiny_model(cache.layers[0] / "large")
+    (own / "config.json").unlink()
+    (own / "notes.txt").write_text("mine")
+    publish(cache)
+    (kept,) = (cache.layers[0] / ".kkg" / "replaced").iterdir()
+    assert (kept / "notes.txt").read_text() == "mine"
+    assert str(kept) in caplog.text
+
+
+def test_a_model_that_may_not_be_read_is_not_damaged(tmp_path: Path) -> None:
+    directory = write_tiny_model(tmp_path / "cache" / "large")
+    (directory / "config.json").chmod(0)
+    with ordinary_user(tmp_path), pytest.raises(ModelAccessError, match="may not be read"):
+        ModelCache.at([tmp_path / "cache"]).find("large")
 
 
 def test_replace(cache: ModelCache) -> None:

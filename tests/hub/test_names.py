@@ -30,6 +30,7 @@ def test_model_names_that_are_folders(name: str) -> None:
         "a\nb",
         "a\x00b",
         "x" * 101,
+        "あ" * 61,  # 183 bytes
         None,
     ],
 )

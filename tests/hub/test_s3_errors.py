@@ -8,8 +8,10 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 import trustme
@@ -31,7 +33,7 @@ from kkg_area_detection.errors import (
 from kkg_area_detection.hub import s3 as s3_module
 from kkg_area_detection.hub.plan import RemoteObject
 from kkg_area_detection.hub.s3 import S3Store
-from tests.canned_s3 import Answer, broken_page, canned_s3, error_xml, hang_up, html_page
+from tests.canned_s3 import Answer, broken_page, canned_s3, error_xml, hang_up, html_page, reply
 
 
 @pytest.fixture(autouse=True)
@@ -161,6 +163,32 @@ def test_half_of_the_credentials(s3: LocalS3, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     with pytest.raises(CredentialsError, match="incomplete"):
         S3Store().list_objects(s3.bucket, "x/")
+
+
+def test_a_session_token_with_a_line_break(s3: LocalS3, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, AWS_SESSION_TOKEN="SECRETTOKEN\nabc")
+    with pytest.raises(CredentialsError, match="control character") as caught:
+        S3Store().list_objects(s3.bucket, "x/")
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "SECRETTOKEN" not in shown
+
+
+@pytest.mark.parametrize("endpoint", ["http://user:GEHEIM@127.0.0.1:9", "http://user:GEHEIM@bad host"])
+def test_a_password_in_the_endpoint(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    use(monkeypatch, AWS_ENDPOINT_URL_S3=endpoint)
+    with pytest.raises(SettingsError) as caught:
+        S3Store()
+    assert "GEHEIM" not in str(caught.value)
+
+
+def test_redirects_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def redirect(request: BaseHTTPRequestHandler) -> None:
+        reply(request, 307, b"", {"Location": request.path})
+
+    with canned_s3(redirect) as endpoint:
+        use(monkeypatch, AWS_ENDPOINT_URL_S3=endpoint)
+        with pytest.raises(HubError):
+            S3Store().list_objects("bucket", "x/")
 
 
 def test_time_out(monkeypatch: pytest.MonkeyPatch) -> None:

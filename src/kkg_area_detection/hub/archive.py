@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import gzip
 import stat
 import tarfile
 import zipfile
@@ -12,15 +12,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 
 from kkg_area_detection.errors import DiskFullError, InvalidModelError, UnsafeKeyError
+from kkg_area_detection.hub.disk import disk_errors, free_bytes
 from kkg_area_detection.hub.names import check_collisions, safe_relative_path
 from kkg_area_detection.model_directory import CONFIG_NAME
 from kkg_area_detection.progress import format_bytes
 
 MAX_MEMBERS = 10_000
 _CLUTTER = ("__MACOSX/", ".DS_Store", "Thumbs.db", "desktop.ini")  # what file managers add by themselves
+
+_DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    EOFError,
+    zlib.error,
+    NotImplementedError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +72,34 @@ def _members(archive: Path, origin: str) -> Iterator[list[_Member]]:
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as opened_zip:
             yield _checked(_zip_members(opened_zip, origin), origin)
-    else:
-        with tarfile.open(archive) as opened_tar:
+        return
+    with archive.open("rb") as plain, _decompressed(plain) as stream:
+        with tarfile.open(fileobj=stream, mode="r:") as opened_tar:
             yield _checked(_tar_members(opened_tar, origin), origin)
+        while stream.read(1 << 20):  # the checksum of a gzip stream is looked at when its end is read
+            pass
+
+
+@contextmanager
+def _decompressed(plain: IO[bytes]) -> Iterator[IO[bytes]]:
+    is_gzip = plain.read(2) == b"\x1f\x8b"
+    plain.seek(0)
+    if not is_gzip:
+        yield plain
+        return
+    with gzip.GzipFile(fileobj=plain) as stream:
+        yield cast(IO[bytes], stream)
 
 
 def _zip_members(opened: zipfile.ZipFile, origin: str) -> Iterator[_Member]:
     for info in opened.infolist():
         if info.flag_bits & 0x1:
             raise InvalidModelError(f"{origin} is encrypted.", next_step="upload it without a password.")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise InvalidModelError(
+                f"{origin} is compressed in a rare way (method {info.compress_type}).",
+                next_step="pack it as an ordinary .zip, or as .tar.gz.",
+            )
         kind = stat.S_IFMT(info.external_attr >> 16)
         if kind and not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
             raise _not_a_file(origin, info.filename)
@@ -110,7 +139,7 @@ def _checked(members: Iterator[_Member], origin: str) -> list[_Member]:
 
 def _check_space(members: list[_Member], directory: Path, origin: str) -> None:
     needed = sum(member.size for member in members)
-    free = shutil.disk_usage(directory).free
+    free = free_bytes(directory)
     if needed > free:
         raise DiskFullError(
             f"{origin} unpacks to {format_bytes(needed)}, but only {format_bytes(free)} are free.",
@@ -121,7 +150,7 @@ def _check_space(members: list[_Member], directory: Path, origin: str) -> None:
 def _write(member: _Member, target: Path, origin: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     written = 0
-    with member.open() as source, target.open("xb") as out:
+    with member.open() as source, disk_errors(target), target.open("xb") as out:
         while chunk := source.read(1 << 20):
             written += len(chunk)
             if written > member.size:  # the declared sizes were checked against the disk
@@ -154,7 +183,7 @@ def _not_a_file(origin: str, name: str) -> UnsafeKeyError:
 def _archive_errors(origin: str) -> Iterator[None]:
     try:
         yield
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, NotImplementedError) as error:
+    except _DAMAGE as error:
         raise InvalidModelError(
             f"{origin} cannot be unpacked: {error}",
             cause="it is damaged, was not uploaded completely, or has another format than its name says.",

@@ -8,6 +8,7 @@
             staging/            downloads in progress, one directory each
             receipts/large.json where large/ came from, and what its files must be
             pending/large/      a newer large/ that could not take its place yet
+            replaced/           damaged models that people had copied in, kept for them
             locks/              saves two processes from fetching the same model twice
 
 People may look into a model's directory, copy one in by hand, and delete one to have it fetched anew.
@@ -18,19 +19,27 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from kkg_area_detection.errors import CacheNotWritableError, InvalidModelError, ModelNotFoundError
+from kkg_area_detection.errors import CacheNotWritableError, InvalidModelError, ModelNotFoundError, UsageError
 from kkg_area_detection.hub.receipt import Receipt, check_files, read_receipt, write_receipt
 from kkg_area_detection.hub.staging import Staging, open_staging
-from kkg_area_detection.model_directory import check_model_directory
+from kkg_area_detection.model_directory import (
+    CONFIG_NAME,
+    INDEX_NAME,
+    PROCESSOR_NAME,
+    WEIGHTS_NAME,
+    check_model_directory,
+)
 
 logger = logging.getLogger(__name__)
 
 BOOKKEEPING = ".kkg"
+_MODEL_FILES = (CONFIG_NAME, WEIGHTS_NAME, INDEX_NAME, PROCESSOR_NAME)
 LOCK_TIMEOUT_S = 1800.0
 
 
@@ -118,27 +127,67 @@ class ModelCache:
             Where the model is now. Where the old one is in use and this system does not let it be moved, the
             new one waits beside it and takes its place later.
         """
-        layer = self.writable_layer()
-        target = layer / name
+        target = self.writable_layer() / name
         if not replace and self._is_sound(target):
             return target
-        aside = staged.parent / f"replaced-{uuid.uuid4().hex[:8]}"  # goes with the staging directory
+        self.check_place(name)
         try:
-            if target.exists():
-                target.rename(aside)
-        except OSError:  # Windows: a file in it is open
-            target = _pending(layer, name)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if target.exists():
-                target.rename(aside)
-            logger.warning("%s is in use; the new model waits in %s.", layer / name, target)
-        try:
+            target = self._make_room(target, staged)
             staged.rename(target)
-        except OSError:
+            write_receipt(_receipt_path(target), receipt, target)
+        except OSError as error:
             if self._is_sound(target):  # another process was faster by a hair
                 return target
-            raise
-        write_receipt(_receipt_path(target), receipt, target)
+            raise CacheNotWritableError(
+                f"The model cannot be put into {target}: {error.strerror}.",
+                cause="a program has the old model open, or you may not write there.",
+                next_step="close programs that use the model and try again; what was fetched is kept.",
+            ) from error
+        return target
+
+    def check_place(self, name: str) -> None:
+        """Make sure that a model may be published under a name: the cache never removes what is no model.
+
+        Raises:
+            UsageError: A file, or a directory that is no model, has the name.
+        """
+        place = self.writable_layer() / name
+        if os.path.lexists(place) and not self._may_move(place):
+            raise UsageError(
+                f"{place} is in the way: it is not a model.",
+                cause="the model has the name of something of yours, or MODEL_CACHE_DIR is not a cache.",
+                next_step="rename it, or set MODEL_CACHE_DIR to a directory of its own.",
+            )
+
+    def _may_move(self, place: Path) -> bool:
+        if not place.is_dir():
+            return False
+        if self.receipt_of(place) is not None:
+            return True
+        return any((place / known).exists() for known in _MODEL_FILES) or not any(place.iterdir())
+
+    def _make_room(self, target: Path, staged: Path) -> Path:
+        """Move what is at the target out of the way; the place that is free then."""
+        if not os.path.lexists(target):
+            return target
+        aside = staged.parent / f"aside-{uuid.uuid4().hex[:12]}"  # goes with the staging directory
+        if self.receipt_of(target) is None:  # it is not ours to delete
+            moment = time.strftime("%Y%m%d-%H%M%S")
+            aside = (
+                target.parent / BOOKKEEPING / "replaced" / f"{target.name}-{moment}-{uuid.uuid4().hex[:4]}"
+            )
+            aside.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            target.rename(aside)
+        except OSError:  # Windows: a file in it is open
+            waiting = _pending(target.parent, target.name)
+            waiting.parent.mkdir(parents=True, exist_ok=True)
+            if waiting.exists():
+                waiting.rename(aside)
+            logger.warning("%s is in use; the new model waits in %s.", target, waiting)
+            return waiting
+        if aside.parent.name == "replaced":
+            logger.warning("%s was damaged and not fetched by this library; it is in %s now.", target, aside)
         return target
 
     @contextmanager

@@ -19,6 +19,7 @@ from kkg_area_detection.errors import (
 )
 from kkg_area_detection.hub.archive import unpack
 from kkg_area_detection.hub.cache import ModelCache
+from kkg_area_detection.hub.disk import free_bytes
 from kkg_area_detection.hub.integrity import Checksum, digest_of
 from kkg_area_detection.hub.plan import DownloadPlan
 from kkg_area_detection.hub.receipt import Receipt, ReceiptFile, unchanged_files
@@ -63,6 +64,7 @@ def fetch_model(
         cached = _sound_model(cache, name)
         if cached is not None and not refresh:
             return cached
+        cache.check_place(name)
         for attempt in range(1, SNAPSHOT_ATTEMPTS + 1):
             try:
                 return _fetch_snapshot(name, source, cache, cached, progress)
@@ -224,11 +226,6 @@ def _check_disk(plan: DownloadPlan, wanted: DownloadPlan, staging: Staging) -> N
             f"{staging.directory.parents[2]}.",
             next_step=f"free {format_bytes(needed - free)}, or set MODEL_CACHE_DIR to a larger disk.",
         )
-
-
-def free_bytes(directory: Path) -> int:
-    """Bytes that are free for us on the disk of a directory."""
-    return shutil.disk_usage(directory).free
 
 
 def _taken(directory: Path) -> int:

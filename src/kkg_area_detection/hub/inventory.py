@@ -17,7 +17,7 @@ from kkg_area_detection.errors import (
     SettingsError,
 )
 from kkg_area_detection.hub.cache import BOOKKEEPING, ModelCache
-from kkg_area_detection.hub.fetch import free_bytes
+from kkg_area_detection.hub.disk import free_bytes
 from kkg_area_detection.hub.integrity import Checksum
 from kkg_area_detection.hub.names import check_model_name
 from kkg_area_detection.hub.plan import DownloadPlan

@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from kkg_area_detection.errors import UnsafeKeyError, UsageError
 
 MAX_NAME_LENGTH = 100
+MAX_NAME_BYTES = 180  # in UTF-8; file systems allow 255, and we put something behind some names
 _FORBIDDEN_CHARACTERS = frozenset('<>:"|?*\\')
 _RESERVED_ON_WINDOWS = frozenset(
     {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"}
@@ -98,6 +99,8 @@ def _objection_to_part(part: str) -> str:
         return f"it contains {part!r}"
     if len(part) > MAX_NAME_LENGTH:
         return f"a part of it is longer than {MAX_NAME_LENGTH} characters"
+    if len(part.encode(errors="replace")) > MAX_NAME_BYTES:
+        return f"a part of it is longer than {MAX_NAME_BYTES} bytes in UTF-8"
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in part):
         return "it contains a control character"
     bad = sorted(_FORBIDDEN_CHARACTERS.intersection(part))

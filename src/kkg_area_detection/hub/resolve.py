@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from kkg_area_detection.errors import InvalidModelError, ModelNotFoundError, UsageError
@@ -43,7 +44,7 @@ def resolve_model(
         SettingsError: The model is not cached and S3 is not configured.
         HubError: The model could not be fetched.
     """
-    if model_path is not None:
+    if model_path is not None and str(model_path):
         return _local_model(model_path)
     if model_name is not None:
         return _named_model(check_model_name(model_name), progress, refresh)
@@ -54,7 +55,9 @@ def resolve_model(
 
 
 def _local_model(model_path: str | os.PathLike[str]) -> Path:
-    directory = Path(model_path).expanduser()
+    directory = Path(model_path)
+    with suppress(RuntimeError):  # no such user: then it is a name like any other
+        directory = directory.expanduser()
     check_model_directory(directory)
     return directory
 

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from kkg_area_detection.errors import MissingDependencyError, SettingsError, UnexpectedReplyError
+from kkg_area_detection.errors import (
+    EndpointError,
+    MissingDependencyError,
+    SettingsError,
+    UnexpectedReplyError,
+)
 from kkg_area_detection.hub.integrity import Checksum, is_multipart, offered_checksum
 from kkg_area_detection.hub.plan import RemoteObject, s3_uri
 from kkg_area_detection.hub.s3_errors import Request, credentials_failure, not_s3, translated
@@ -22,7 +31,10 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 10
+REPLY_DEADLINE_S = 30.0  # for the headers of a reply, or a page of a listing
 MAX_CONNECTIONS = 16
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +116,8 @@ class S3Store:
             arguments["Delimiter"] = "/"
         objects: list[RemoteObject] = []
         with translated(request):
-            for page in self._client.get_paginator("list_objects_v2").paginate(**arguments):
+            pages = iter(self._client.get_paginator("list_objects_v2").paginate(**arguments))
+            while (page := _within_deadline(partial(next, pages, None), request)) is not None:
                 if "KeyCount" not in page:  # an HTML page with status 200 parses as an empty bucket
                     raise not_s3(request)
                 objects.extend(_remote_object(entry) for entry in page.get("Contents", []))
@@ -119,10 +132,11 @@ class S3Store:
         request = self._request("s3:GetObject", bucket, item.key)
         arguments: dict[str, Any] = {"Bucket": bucket, "Key": item.key, "IfMatch": item.etag, **self._common}
         with translated(request):
-            headers: Mapping[str, Any] = self._client.head_object(ChecksumMode="ENABLED", **arguments)
+            head = partial(self._client.head_object, **arguments)
+            headers: Mapping[str, Any] = _within_deadline(partial(head, ChecksumMode="ENABLED"), request)
             part_size = 0
             if is_multipart(headers, item.etag):
-                part_size = self._client.head_object(PartNumber=1, **arguments)["ContentLength"]
+                part_size = _within_deadline(partial(head, PartNumber=1), request)["ContentLength"]
         return offered_checksum(headers, item.etag, item.size, part_size)
 
     @contextmanager
@@ -148,7 +162,9 @@ class S3Store:
         else:
             arguments["ChecksumMode"] = "ENABLED"
         with translated(request):
-            reply: Mapping[str, Any] = self._client.get_object(**arguments)
+            reply: Mapping[str, Any] = _within_deadline(
+                partial(self._client.get_object, **arguments), request
+            )
         stream = reply["Body"]
         try:
             _check_reply(reply, item, start, end, request)
@@ -159,6 +175,35 @@ class S3Store:
     def _request(self, action: str, bucket: str, key: str) -> Request:
         meta = self._client.meta
         return Request(action, bucket, key, region=meta.region_name, endpoint=meta.endpoint_url)
+
+
+def _within_deadline(call: Callable[[], _T], request: Request) -> _T:
+    """Call in a thread of its own, and leave it alone where it takes too long.
+
+    The time-outs of boto3 are for single reads: a server that sends a byte a second never runs into one.
+
+    Raises:
+        EndpointError: It took longer than ``REPLY_DEADLINE_S``.
+    """
+    result: Future[_T] = Future()
+
+    def run() -> None:
+        try:
+            result.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - it is raised again in the calling thread
+            result.set_exception(error)
+
+    threading.Thread(target=run, name="kkg-request", daemon=True).start()
+    try:
+        return result.result(timeout=REPLY_DEADLINE_S)
+    except FutureTimeoutError as error:
+        if result.done():
+            raise
+        raise EndpointError(
+            f"{request.endpoint} answers too slowly.",
+            cause="the server or the network is overloaded.",
+            next_step="try again in a minute.",
+        ) from error
 
 
 def _check_reply(
@@ -212,16 +257,26 @@ def make_client(region: str | None) -> S3Client:
     try:
         session = boto3.Session()
         region = region or session.region_name or DEFAULT_REGION
-        return session.client("s3", region_name=region, config=config)
+        client = session.client("s3", region_name=region, config=config)
     except (BotoCoreError, ValueError) as error:
         at_fault = credentials_failure(error, "S3")
         if at_fault is not None:
             raise at_fault from error
         raise SettingsError(
-            f"The S3 client cannot be set up: {error}",
+            f"The S3 client cannot be set up: {_without_password(str(error))}",
             cause="AWS_ENDPOINT_URL_S3, AWS_REGION or a line of ~/.aws/config is malformed.",
             next_step="an endpoint is a full URL, for example https://s3.example.com:9000",
         ) from error
+    if "@" in client.meta.endpoint_url:
+        raise SettingsError(
+            "The S3 endpoint contains a user name or password.",
+            next_step="remove them from AWS_ENDPOINT_URL_S3; S3 takes AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+        )
+    return client
+
+
+def _without_password(text: str) -> str:
+    return re.sub(r"//[^/@\s]+@", "//", text)
 
 
 def _remote_object(entry: ObjectTypeDef) -> RemoteObject:

@@ -61,9 +61,20 @@ def translated(request: Request) -> Iterator[None]:
     except ClientError as error:
         raise _from_reply(error, request) from error
     except (BotoCoreError, HTTPError) as error:
+        if "Invalid header value" in str(error):
+            # Not chained: the text underneath holds the credentials.
+            raise CredentialsError(
+                f"The credentials used for {request.place} contain a line break or another control character.",
+                cause="they were copied with something around them.",
+                next_step="copy AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN again.",
+            ) from None
         raise _from_failure(error, request) from error
     except ConnectionError as error:
         raise _interrupted(request, error) from error
+    except ValueError as error:  # botocore parses dates and numbers of a reply that came damaged
+        raise not_s3(request) from error
+    except RecursionError as error:  # botocore follows redirects without end
+        raise not_s3(request) from error
 
 
 # --- S3 answered with an error ---------------------------------------------------------------------------

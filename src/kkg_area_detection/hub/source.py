@@ -47,7 +47,9 @@ class ModelSource:
         listing = self._list(self.key)
         if is_prefix(self.key):
             return self._narrow_to_manifest(plan_prefix(self.bucket, self.key, listing))
-        siblings = self._list(folder_above(self.key), recursive=False)
+        siblings: list[RemoteObject] = []
+        if self.key.lower().endswith(".safetensors"):
+            siblings = self._list(folder_above(self.key), recursive=False)
         return plan_object(self.bucket, self.key, listing, siblings), {}
 
     def check_unchanged(self, plan: DownloadPlan, *, by_manifest: bool) -> None:

@@ -7,7 +7,6 @@ the middle of its range; a file that turns out to be wrong is fetched again.
 
 from __future__ import annotations
 
-import errno
 import logging
 import queue
 import threading
@@ -18,8 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from kkg_area_detection.errors import DiskFullError, EndpointError, ExpiredCredentialsError, IntegrityError
+from kkg_area_detection.errors import EndpointError, ExpiredCredentialsError, IntegrityError
 from kkg_area_detection.hub import integrity
+from kkg_area_detection.hub.disk import disk_errors
 from kkg_area_detection.hub.integrity import Checksum, RangeDigest
 from kkg_area_detection.hub.journal import RangeRecord
 from kkg_area_detection.hub.plan import s3_uri
@@ -43,7 +43,6 @@ VERIFY_ATTEMPTS = 3
 SLOW_WINDOW_S = 15.0
 SLOW_BYTES_PER_S = 8192
 
-_DISK_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}  # Windows knows no EDQUOT
 _POLL_S = 0.2  # how long Ctrl-C may wait for the main thread
 
 
@@ -251,7 +250,7 @@ def _prepare_job(transfer: _Transfer, file: PlannedFile) -> Callable[[_Worker], 
     state = _FileState(file, transfer.staging.files / file.path)
 
     def prepare(worker: _Worker) -> None:
-        with worker.may_write(), _disk_errors(state.target):
+        with worker.may_write(), disk_errors(state.target):
             _preallocate(state.target, file.source.size)
         if file.source.size <= RANGE_BYTES:
             _fetch_whole(worker, state)
@@ -397,7 +396,7 @@ def _read_on(worker: _Worker, state: _FileState, progress: _RangeProgress, end: 
             progress.digest = state.new_digest()
         pace = _Pace(LEAST_CHUNK_BYTES if worker.slow else FIRST_CHUNK_BYTES)
         worker.slow = False
-        with _disk_errors(state.target), state.target.open("r+b", buffering=0) as out:
+        with disk_errors(state.target), state.target.open("r+b", buffering=0) as out:
             out.seek(progress.at)
             while progress.at < end:
                 chunk = worker.read(body, min(pace.next_bytes, end - progress.at))
@@ -506,7 +505,7 @@ def _verified_copy(
                 digest.update(chunk)
                 left -= count
                 if source != state.target:
-                    with worker.may_write(), _disk_errors(state.target):
+                    with worker.may_write(), disk_errors(state.target):
                         _write(write, chunk)
     except FileNotFoundError:
         return None
@@ -521,17 +520,3 @@ def _note(transfer: _Transfer, state: _FileState, start: int, end: int) -> None:
     transfer.staging.journal.add(
         RangeRecord(path, etag, start, end, state.algorithm, state.part_size, digests)
     )
-
-
-@contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _DISK_FULL:
-            raise
-        raise DiskFullError(
-            f"The disk filled up while writing {path}.",
-            cause="something else used the space that was free when the download began, or a quota.",
-            next_step="free some space, or set MODEL_CACHE_DIR to a larger disk.",
-        ) from error
