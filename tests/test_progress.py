@@ -46,6 +46,13 @@ def test_choice(monkeypatch: pytest.MonkeyPatch, enabled: bool | None, stream: A
         sink.advance(10)
 
 
+def test_a_notebook_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    with show_progress(None) as sink:
+        assert type(sink).__name__ == "Bar"
+
+
 def test_bar_is_drawn_on_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)

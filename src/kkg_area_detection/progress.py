@@ -79,15 +79,15 @@ def show_progress(enabled: bool | None = None) -> Iterator[ByteProgress]:
     """Choose how a transfer is shown.
 
     Args:
-        enabled: True for a bar, False for silence, None for a bar where standard error is a terminal and a
-            log line every few seconds where it is not.
+        enabled: True for a bar, False for silence, None for a bar on a terminal and in a notebook, and a log
+            line every few seconds elsewhere.
 
     Yields:
         The sink to report to. The bar is drawn on standard error and removed at the end.
     """
     if enabled is False:
         yield SilentProgress()
-    elif enabled or sys.stderr.isatty():
+    elif enabled or sys.stderr.isatty() or _in_notebook():
         with _bar() as bar:
             yield bar
     else:
@@ -112,10 +112,14 @@ def _bar() -> Iterator[ByteProgress]:
         rich_progress.DownloadColumn(),
         rich_progress.TransferSpeedColumn(),
         rich_progress.TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=Console(stderr=not _in_notebook()),
         transient=True,
     ) as display:
         yield Bar()
+
+
+def _in_notebook() -> bool:
+    return "ipykernel" in sys.modules
 
 
 def format_bytes(n_bytes: float) -> str:

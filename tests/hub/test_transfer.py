@@ -311,6 +311,17 @@ def test_another_version_is_not_mixed_in(tmp_path: Path, one_worker: None) -> No
     assert got == {"weights": newer.data}
 
 
+def test_a_file_shared_with_a_published_model_is_not_written_to(tmp_path: Path) -> None:
+    published = tmp_path / "published"
+    published.write_bytes(b"old")
+    store = FakeStore({"weights": make(900)})
+    with open_staging(tmp_path / "staging", "m") as staging:
+        (staging.files / "weights").hardlink_to(published)
+        download(store, store.plan(), staging, CountingProgress())
+        assert (staging.files / "weights").stat().st_size == 900
+    assert published.read_bytes() == b"old"
+
+
 def test_the_digest_in_the_result_is_that_of_the_file(tmp_path: Path) -> None:
     stored = make(3500)
     store = FakeStore({"weights": stored})

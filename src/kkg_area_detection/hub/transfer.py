@@ -269,6 +269,8 @@ def _prepare_job(transfer: _Transfer, file: PlannedFile) -> Callable[[_Worker], 
 
 def _preallocate(target: Path, size: int) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists() and target.stat().st_nlink > 1:
+        target.unlink()  # an earlier refresh took it over from the published model, which must not change
     with target.open("r+b" if target.exists() else "w+b") as file:
         file.truncate(size)
 
