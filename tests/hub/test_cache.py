@@ -320,3 +320,19 @@ def test_receipt_is_plain_json(cache: ModelCache) -> None:
     receipt = json.loads((cache.layers[0] / ".kkg" / "receipts" / "large.json").read_text())
     assert receipt["source"] == "s3://bucket/large/"
     assert receipt["files"][0]["path"] == "config.json"
+
+
+def test_a_waiting_model_does_not_push_out_what_people_put_in_its_place(cache: ModelCache) -> None:
+    waiting = write_tiny_model(cache.layers[0] / ".kkg" / "pending" / "large")
+    own = cache.layers[0] / "large" / "thesis.txt"
+    own.parent.mkdir()
+    own.write_text("mine")
+    assert cache.find("large") == waiting
+    assert own.read_text() == "mine"
+
+
+def test_a_model_is_refreshed_where_it_is(tmp_path: Path) -> None:
+    cache = ModelCache([tmp_path / "one", tmp_path / "two"])
+    write_tiny_model(tmp_path / "one" / "large")
+    assert publish(cache, filler=99, replace=True) == tmp_path / "one" / "large"
+    assert not (tmp_path / "two" / "large").exists()

@@ -89,6 +89,12 @@ def test_preview(
 
 def test_remove(cache: ModelCache) -> None:
     directory = write_tiny_model(cache.layers[0] / "large")
+    own = cache.layers[0] / "notes" / "diary.txt"
+    own.parent.mkdir()
+    own.write_text("mine")
+    with pytest.raises(ModelNotFoundError):
+        inventory.remove(cache, "notes")
+    assert own.exists()
     assert inventory.remove(cache, "large") > 64
     assert not directory.exists()
     with pytest.raises(ModelNotFoundError, match="kkg models list"):

@@ -93,13 +93,13 @@ def test_a_change_under_our_hands(change: dict[str, bytes | None], same: bool) -
     plan, _ = source_of(FILES).plan()
     later = {key: data for key, data in {**FILES, **change}.items() if data is not None}
     if same:
-        source_of(later).check_unchanged(plan, by_manifest=False)
+        source_of(later).check_unchanged(plan)
     else:
         with pytest.raises(ObjectChangedError, match="was replaced while"):
-            source_of(later).check_unchanged(plan, by_manifest=False)
+            source_of(later).check_unchanged(plan)
 
 
 def test_with_a_manifest_strangers_mean_nothing() -> None:
     stored = {**FILES, "m/kkg-manifest.json": manifest(FILES)}
     plan, _ = source_of(stored).plan()
-    source_of({**stored, "m/new-file": b"x"}).check_unchanged(plan, by_manifest=True)
+    source_of({**stored, "m/new-file": b"x"}).check_unchanged(plan)

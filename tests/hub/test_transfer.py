@@ -18,11 +18,13 @@ from kkg_area_detection.errors import (
     ObjectChangedError,
     TransferError,
 )
-from kkg_area_detection.hub import retry, transfer
+from kkg_area_detection.hub import retry, tuning
 from kkg_area_detection.hub.integrity import digest_of
 from kkg_area_detection.hub.plan import RemoteObject
+from kkg_area_detection.hub.ranges import ranges_of
 from kkg_area_detection.hub.staging import open_staging
-from kkg_area_detection.hub.transfer import FetchedFile, download, ranges_of
+from kkg_area_detection.hub.transfer import download
+from kkg_area_detection.hub.workers import FetchedFile
 from tests.hub.fake_store import (
     FakeBody,
     FakeObject,
@@ -41,8 +43,8 @@ RANGE = 1000
 
 @pytest.fixture(autouse=True)
 def small_and_quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfer, "RANGE_BYTES", RANGE)
-    monkeypatch.setattr(transfer, "CHUNK_BYTES", 100)
+    monkeypatch.setattr(tuning, "RANGE_BYTES", RANGE)
+    monkeypatch.setattr(tuning, "CHUNK_BYTES", 100)
     monkeypatch.setattr(retry, "FIRST_PAUSE_S", 0.0)
 
 
@@ -194,8 +196,8 @@ def test_lasting_faults_end_it(tmp_path: Path, error: BaseException, reads: int)
 
 
 def test_a_trickle_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfer, "SLOW_WINDOW_S", 0.01)
-    monkeypatch.setattr(transfer, "SLOW_BYTES_PER_S", 1_000_000)
+    monkeypatch.setattr(tuning, "SLOW_WINDOW_S", 0.01)
+    monkeypatch.setattr(tuning, "SLOW_BYTES_PER_S", 1_000_000)
     trickles: list[Fault | None] = [lambda _: time.sleep(0.02) for _ in range(3)]
     stored = make(900)
     store = FakeStore({"weights": stored}, trickles)
@@ -254,7 +256,7 @@ def interrupt(store: FakeStore, tmp_path: Path, after: int) -> None:
 
 @pytest.fixture
 def one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfer, "WORKERS", 1)
+    monkeypatch.setattr(tuning, "WORKERS", 1)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -8,7 +8,7 @@
             staging/            downloads in progress, one directory each
             receipts/large.json where large/ came from, and what its files must be
             pending/large/      a newer large/ that could not take its place yet
-            replaced/           damaged models that people had copied in, kept for them
+            replaced/           models that people had copied in, kept for them
             locks/              saves two processes from fetching the same model twice
 
 People may look into a model's directory, copy one in by hand, and delete one to have it fetched anew.
@@ -69,7 +69,7 @@ class ModelCache:
         """
         damage: InvalidModelError | None = None
         for layer in self.layers:
-            _settle_pending(layer, name)
+            self._settle_pending(layer, name)
             for directory in (_pending(layer, name), layer / name):
                 if not directory.is_dir():
                     continue
@@ -110,7 +110,7 @@ class ModelCache:
         Raises:
             CacheNotWritableError: No layer can be written.
         """
-        with open_staging(self.writable_layer() / BOOKKEEPING / "staging", name) as staging:
+        with open_staging(self.layer_for(name) / BOOKKEEPING / "staging", name) as staging:
             yield staging
 
     def publish(self, staged: Path, name: str, receipt: Receipt, *, replace: bool = False) -> Path:
@@ -127,13 +127,18 @@ class ModelCache:
             Where the model is now. Where the old one is in use and this system does not let it be moved, the
             new one waits beside it and takes its place later.
         """
-        target = self.writable_layer() / name
+        target = self.layer_for(name) / name
         if not replace and self._is_sound(target):
             return target
         self.check_place(name)
         try:
-            target = self._make_room(target, staged)
-            staged.rename(target)
+            target, aside = self._make_room(target, staged)
+            try:
+                staged.rename(target)
+            except OSError:
+                if aside is not None and not target.exists():
+                    aside.rename(target)
+                raise
             write_receipt(_receipt_path(target), receipt, target)
         except OSError as error:
             if self._is_sound(target):  # another process was faster by a hair
@@ -145,31 +150,43 @@ class ModelCache:
             ) from error
         return target
 
+    def layer_for(self, name: str) -> Path:
+        """Where a model of that name is published: where it is already, if that can be written.
+
+        Raises:
+            CacheNotWritableError: No layer can be written.
+        """
+        for layer in self.layers:
+            if (layer / name).is_dir() and _is_writable(layer):
+                return layer
+        return self.writable_layer()
+
     def check_place(self, name: str) -> None:
         """Make sure that a model may be published under a name: the cache never removes what is no model.
 
         Raises:
             UsageError: A file, or a directory that is no model, has the name.
         """
-        place = self.writable_layer() / name
-        if os.path.lexists(place) and not self._may_move(place):
+        place = self.layer_for(name) / name
+        if os.path.lexists(place) and not self.is_model(place):
             raise UsageError(
                 f"{place} is in the way: it is not a model.",
                 cause="the model has the name of something of yours, or MODEL_CACHE_DIR is not a cache.",
                 next_step="rename it, or set MODEL_CACHE_DIR to a directory of its own.",
             )
 
-    def _may_move(self, place: Path) -> bool:
+    def is_model(self, place: Path) -> bool:
+        """Whether a directory is a model, or what is left of one; nothing else is ever moved or removed."""
         if not place.is_dir():
             return False
         if self.receipt_of(place) is not None:
             return True
         return any((place / known).exists() for known in _MODEL_FILES) or not any(place.iterdir())
 
-    def _make_room(self, target: Path, staged: Path) -> Path:
-        """Move what is at the target out of the way; the place that is free then."""
+    def _make_room(self, target: Path, staged: Path) -> tuple[Path, Path | None]:
+        """Move what is at the target out of the way; the place that is free then, and where the old one is."""
         if not os.path.lexists(target):
-            return target
+            return target, None
         aside = staged.parent / f"aside-{uuid.uuid4().hex[:12]}"  # goes with the staging directory
         if self.receipt_of(target) is None:  # it is not ours to delete
             moment = time.strftime("%Y%m%d-%H%M%S")
@@ -185,10 +202,10 @@ class ModelCache:
             if waiting.exists():
                 waiting.rename(aside)
             logger.warning("%s is in use; the new model waits in %s.", target, waiting)
-            return waiting
+            return waiting, None
         if aside.parent.name == "replaced":
-            logger.warning("%s was damaged and not fetched by this library; it is in %s now.", target, aside)
-        return target
+            logger.warning("%s was not fetched by this library; it is kept in %s.", target, aside)
+        return target, aside
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
@@ -240,6 +257,25 @@ class ModelCache:
             next_step="set MODEL_CACHE_DIR to a directory that you may write.",
         ) from failure
 
+    def _settle_pending(self, layer: Path, name: str) -> None:
+        """Let a waiting model take its place, if nobody uses the old one any more."""
+        waiting, target = _pending(layer, name), layer / name
+        if not waiting.is_dir():
+            return
+        ours = self.receipt_of(target) is not None if target.is_dir() else False
+        if os.path.lexists(target) and not ours:
+            return  # somebody put something else there meanwhile
+        aside = layer / BOOKKEEPING / "staging" / f"removed-{uuid.uuid4().hex[:12]}"
+        with suppress(OSError):
+            receipt = read_receipt(_receipt_path(waiting), waiting)
+            if ours:
+                aside.parent.mkdir(parents=True, exist_ok=True)
+                target.rename(aside)
+            waiting.rename(target)
+            if receipt is not None:
+                write_receipt(_receipt_path(target), receipt, target)
+        shutil.rmtree(aside, ignore_errors=True)
+
     def _is_sound(self, directory: Path) -> bool:
         try:
             self.check(directory)
@@ -261,26 +297,18 @@ def _pending(layer: Path, name: str) -> Path:
     return layer / BOOKKEEPING / "pending" / name
 
 
-def _settle_pending(layer: Path, name: str) -> None:
-    """Let a waiting model take its place, if nobody uses the old one any more."""
-    waiting, target = _pending(layer, name), layer / name
-    if not waiting.is_dir():
-        return
-    aside = waiting.with_name(f"replaced-{uuid.uuid4().hex[:8]}")
-    with suppress(OSError):
-        if target.exists():
-            target.rename(aside)
-        receipt = read_receipt(_receipt_path(waiting), waiting)
-        waiting.rename(target)
-        if receipt is not None:
-            write_receipt(_receipt_path(target), receipt, target)
-        shutil.rmtree(aside, ignore_errors=True)
-
-
 def _receipt_path(directory: Path) -> Path:
     if directory.parent.name == "pending" and directory.parents[1].name == BOOKKEEPING:
         return directory.parents[1] / "receipts" / f"{directory.name}.pending.json"
     return directory.parent / BOOKKEEPING / "receipts" / f"{directory.name}.json"
+
+
+def _is_writable(layer: Path) -> bool:
+    try:
+        _probe(layer)
+    except OSError:
+        return False
+    return True
 
 
 def _probe(layer: Path) -> None:

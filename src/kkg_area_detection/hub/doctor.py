@@ -20,7 +20,7 @@ from importlib import metadata
 from pathlib import Path
 
 from kkg_area_detection.checkup import NO_ANSWER, Check, Finding, failure, ok, skipped, warning
-from kkg_area_detection.errors import InvalidModelError
+from kkg_area_detection.errors import KkgAreaDetectionError
 from kkg_area_detection.hub.cache import ModelCache
 from kkg_area_detection.hub.doctor_case import Case
 from kkg_area_detection.hub.doctor_credentials import (
@@ -264,13 +264,13 @@ def check_models(case: Case) -> Finding:
     """Which models are kept, and whether they could be loaded."""
     cache = ModelCache.at(case.settings.cache_dirs)
     lines: list[str] = []
-    damage: InvalidModelError | None = None
+    damage: KkgAreaDetectionError | None = None
     for directory in (directory for layer in cache.layers for directory in _models(layer)):
         size = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
         line = f"{directory.name}: {format_bytes(size)} in {directory.parent}"
         try:
             cache.check(directory)
-        except InvalidModelError as error:
+        except KkgAreaDetectionError as error:
             damage = damage or error
             line += f" (damaged: {error.what})"
         lines.append(line)

@@ -26,7 +26,8 @@ from kkg_area_detection.hub.receipt import Receipt, ReceiptFile, unchanged_files
 from kkg_area_detection.hub.s3 import S3Store
 from kkg_area_detection.hub.source import ModelSource
 from kkg_area_detection.hub.staging import Staging
-from kkg_area_detection.hub.transfer import FetchedFile, download
+from kkg_area_detection.hub.transfer import download
+from kkg_area_detection.hub.workers import FetchedFile
 from kkg_area_detection.model_directory import check_model_directory
 from kkg_area_detection.progress import ByteProgress, format_bytes
 from kkg_area_detection.settings import Settings
@@ -106,7 +107,7 @@ def _fetch_snapshot(
         fetched = _download(source, wanted, staging, progress)
         _check_promises(fetched, promised, staging)
         staged, files = _finish(plan, staging, fetched, known, promised)
-        source.check_unchanged(plan, by_manifest=bool(promised))
+        source.check_unchanged(plan)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         directory = cache.publish(
             staged, name, Receipt(plan.uri, now, tuple(files), etags), replace=cached is not None
@@ -190,7 +191,7 @@ def _check_promises(fetched: list[FetchedFile], promised: Mapping[str, Checksum]
             raise ObjectChangedError(
                 f"{one.file.source.key} is not the file that the model's manifest names.",
                 cause="it was replaced after the model was published, or an upload is going on.",
-                next_step="publish the model again.",
+                next_step="publish the model again: kkg models push DIRECTORY --name NAME --force",
             )
 
 

@@ -6,13 +6,14 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from kkg_area_detection.errors import (
     CacheNotWritableError,
-    InvalidModelError,
+    KkgAreaDetectionError,
     ModelNotFoundError,
     SettingsError,
 )
@@ -81,7 +82,7 @@ def local_models(cache: ModelCache) -> Iterator[LocalModel]:
         if not layer.is_dir():
             continue
         for directory in sorted(layer.iterdir()):
-            if directory.is_dir() and not directory.name.startswith("."):
+            if not directory.name.startswith(".") and cache.is_model(directory):
                 yield _describe(cache, directory)
 
 
@@ -139,7 +140,7 @@ def find_local(cache: ModelCache, name: str) -> Path:
     """
     check_model_name(name)
     for layer in cache.layers:
-        if (layer / name).is_dir():
+        if cache.is_model(layer / name):
             return layer / name
     raise ModelNotFoundError(
         f"Model {name!r} is not in the cache ({', '.join(map(str, cache.layers))}).",
@@ -190,8 +191,10 @@ def prune(cache: ModelCache) -> int:
         for receipt in bookkeeping.glob("receipts/*.json"):
             name = receipt.name.removesuffix(".json").removesuffix(".pending")
             if not (layer / name).is_dir() and not (bookkeeping / "pending" / name).is_dir():
-                freed += receipt.stat().st_size
-                receipt.unlink(missing_ok=True)
+                with suppress(OSError):  # a read-only layer
+                    size = receipt.stat().st_size
+                    receipt.unlink()
+                    freed += size
     return freed
 
 
@@ -199,7 +202,7 @@ def _describe(cache: ModelCache, directory: Path) -> LocalModel:
     problem = ""
     try:
         cache.check(directory)
-    except InvalidModelError as error:
+    except KkgAreaDetectionError as error:
         problem = error.what
     receipt = cache.receipt_of(directory)
     return LocalModel(

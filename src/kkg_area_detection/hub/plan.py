@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from kkg_area_detection.errors import InvalidModelError, ObjectNotFoundError
+from kkg_area_detection.hub.manifest import MANIFEST_NAME
 from kkg_area_detection.hub.names import check_collisions, safe_relative_path
 from kkg_area_detection.model_directory import (
     CONFIG_NAME,
@@ -95,7 +96,8 @@ def plan_prefix(bucket: str, prefix: str, listing: Sequence[RemoteObject]) -> Do
             f"There is nothing below {uri}.",
             cause="S3_MODEL_KEY or the model name has a typo (keys are case-sensitive and do not begin with "
             "'/'), or the model was not uploaded yet.",
-            next_step=f"compare with what lies there: aws s3 ls {s3_uri(bucket, folder_above(prefix))}",
+            next_step=f"compare with what lies there: kkg models list --remote, or aws s3 ls "
+            f"{s3_uri(bucket, folder_above(prefix))}",
         )
     files = tuple(
         PlannedFile(item, safe_relative_path(item.key.removeprefix(prefix), s3_uri(bucket, item.key)))
@@ -152,7 +154,7 @@ def _plan_lone_weights(bucket: str, weights: RemoteObject, siblings: Sequence[Re
     companions = [
         PlannedFile(item, safe_relative_path(item.key.removeprefix(prefix), s3_uri(bucket, item.key)))
         for item in siblings
-        if item.key.endswith(_COMPANION_SUFFIXES) and not item.key.endswith(INDEX_NAME)
+        if item.key.endswith(_COMPANION_SUFFIXES) and not item.key.endswith((INDEX_NAME, MANIFEST_NAME))
     ]
     # The loader knows the weights by this name only; large.safetensors is a common one in buckets.
     files = (PlannedFile(weights, PurePosixPath(WEIGHTS_NAME)), *companions)

@@ -105,13 +105,13 @@ def check_files(receipt: Receipt, directory: Path, *, thoroughly: bool = False) 
         try:
             status = path.stat()
         except FileNotFoundError:
-            raise _changed(path, "is missing") from None
+            raise _changed(path, directory, "is missing") from None
         if status.st_size != file.size:
-            raise _changed(path, f"has {status.st_size} of {file.size} bytes")
+            raise _changed(path, directory, f"has {status.st_size} of {file.size} bytes")
         touched = status.st_mtime_ns != file.mtime_ns
         if (thoroughly or touched) and not file_matches(file.checksum, path):
             raise _changed(
-                path, f"does not have the checksum it was fetched with ({file.checksum.algorithm})"
+                path, directory, f"does not have the checksum it was fetched with ({file.checksum.algorithm})"
             )
 
 
@@ -127,9 +127,9 @@ def _file(entry: dict[str, Any]) -> ReceiptFile:
     return ReceiptFile(**{**entry, "checksum": Checksum(**checksum)})
 
 
-def _changed(path: Path, what: str) -> InvalidModelError:
+def _changed(path: Path, directory: Path, what: str) -> InvalidModelError:
     return InvalidModelError(
         f"{path} {what}.",
         cause="it was edited, truncated or deleted after it was fetched.",
-        next_step=f"delete {path.parent} to have the model fetched anew.",
+        next_step=f"delete {directory} to have the model fetched anew.",
     )

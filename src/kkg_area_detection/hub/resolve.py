@@ -84,18 +84,18 @@ def _named_model(name: str, progress: ByteProgress, refresh: bool) -> Path:
 
         return fetch_model(name, settings, cache, progress, refresh=refresh)
     receipt = cache.receipt_of(directory)
-    _remark_other_source(name, settings, receipt.source if receipt else None, directory)
+    _remark_other_source(name, settings, receipt.source if receipt else None)
     return directory
 
 
-def _remark_other_source(name: str, settings: Settings, source: str | None, directory: Path) -> None:
+def _remark_other_source(name: str, settings: Settings, source: str | None) -> None:
     if source and settings.bucket and settings.model_key:
         configured = s3_uri(*settings.location(name))
         if configured != source:
             logger.warning(
-                "Model %r was fetched from %s, but the settings now name %s. Delete %s to fetch that one.",
+                "Model %r was fetched from %s, but the settings now name %s: 'kkg models pull %s --refresh'.",
                 name,
                 source,
                 configured,
-                directory,
+                name,
             )

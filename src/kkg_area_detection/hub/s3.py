@@ -22,7 +22,7 @@ from kkg_area_detection.errors import (
 from kkg_area_detection.hub.integrity import Checksum, is_multipart, offered_checksum
 from kkg_area_detection.hub.plan import RemoteObject, s3_uri
 from kkg_area_detection.hub.s3_errors import Request, credentials_failure, not_s3, translated
-from kkg_area_detection.settings import DEFAULT_REGION, load_dotenv
+from kkg_area_detection.settings import DEFAULT_REGION, Settings, load_dotenv
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -245,6 +245,8 @@ def make_client(region: str | None) -> S3Client:
             next_step="pip install boto3, or pass model_path=... to load a local directory.",
         ) from error
 
+    if Settings.load().offline:
+        raise SettingsError("KKG_OFFLINE forbids connections.", next_step="unset KKG_OFFLINE.")
     config = Config(
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=READ_TIMEOUT_S,

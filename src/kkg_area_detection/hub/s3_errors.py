@@ -136,7 +136,7 @@ def _access_denied(_: ClientError, request: Request) -> HubError:
     return AccessDeniedError(
         f"Access to {request.place} is denied.",
         cause=cause,
-        next_step=f"ask for {request.action} on it; docs/s3-models.md has the policy to copy.",
+        next_step=f"ask for {request.action} on it; 'kkg doctor --iam-policy' prints the policy to copy.",
     )
 
 
@@ -176,7 +176,7 @@ def _wrong_region(error: ClientError, request: Request) -> HubError:
 
 def _changed(_: ClientError, request: Request) -> HubError:
     return ObjectChangedError(
-        f"{request.place} was replaced while it was being downloaded. Nothing was kept.",
+        f"{request.place} was replaced while it was being downloaded.",
         cause="somebody is uploading a new version of the model.",
         next_step="wait until the upload has ended and try again.",
     )
@@ -328,7 +328,7 @@ def _interrupted(request: Request, error: Exception) -> HubError:
     return EndpointError(
         f"The connection to {request.endpoint} broke off at {s3_uri(request.bucket, request.key)}.",
         cause=f"the network or the server ({type(error).__name__}).",
-        next_step="try again; what is in the cache was not touched.",
+        next_step="try again; what has arrived is kept.",
     )
 
 

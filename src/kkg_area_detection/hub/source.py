@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from kkg_area_detection.errors import InvalidModelError, ObjectChangedError
+from kkg_area_detection.errors import InvalidModelError, ObjectChangedError, ObjectNotFoundError
 from kkg_area_detection.hub import manifest as manifests
 from kkg_area_detection.hub.integrity import Checksum
 from kkg_area_detection.hub.plan import (
@@ -52,23 +52,17 @@ class ModelSource:
             siblings = self._list(folder_above(self.key), recursive=False)
         return plan_object(self.bucket, self.key, listing, siblings), {}
 
-    def check_unchanged(self, plan: DownloadPlan, *, by_manifest: bool) -> None:
-        """Make sure that what was fetched is what lies there: one state of the prefix, never a mix of two.
-
-        Args:
-            plan: What was fetched.
-            by_manifest: Whether a manifest names the model's files, so that others beside them mean nothing.
+    def check_unchanged(self, plan: DownloadPlan) -> None:
+        """Make sure that what was fetched is what lies there: one state of the model, never a mix of two.
 
         Raises:
             ObjectChangedError: It is not.
         """
-        now = {item.key: item.etag for item in self._list(self.key) if not item.key.endswith("/")}
-        then = {
-            file.source.key: file.source.etag for file in plan.files if file.source.key.startswith(self.key)
-        }
-        if by_manifest or not is_prefix(self.key):
-            now = {key: etag for key, etag in now.items() if key in then}
-        if now != then:
+        try:
+            now, _ = self.plan()
+        except (InvalidModelError, ObjectNotFoundError):
+            now = replace(plan, files=())
+        if {file.source for file in now.files} != {file.source for file in plan.files}:
             raise ObjectChangedError(
                 f"{plan.uri} was replaced while it was being downloaded.",
                 cause="somebody is uploading a new version of the model.",
