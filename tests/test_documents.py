@@ -1,3 +1,6 @@
+import contextlib
+import io
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -162,3 +165,95 @@ def test_decompression_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_an_image_without_pixels() -> None:
     with pytest.raises(ImageError, match="is empty"):
         open_image(Image.new("RGB", (0, 5)))
+
+
+@pytest.mark.parametrize(
+    "name", ["gone.png", "plan.png/x", "nul\0byte.png", "x" * 300, "~no-such-user/plan.png"]
+)
+def test_paths_that_lead_nowhere(name: str) -> None:
+    Image.new("L", (2, 2)).save("plan.png")
+    with pytest.raises(ImageNotFoundError, match="There is no file"):
+        open_image(name)
+
+
+def test_a_tilde_that_is_no_home() -> None:
+    Image.new("L", (2, 2)).save("~$plan.png")
+    assert open_image("~$plan.png").size == (2, 2)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg", "bmp", "gif"])
+@pytest.mark.parametrize("load", [True, False])
+def test_closed_images(tmp_path: Path, suffix: str, load: bool) -> None:
+    path = tmp_path / f"plan.{suffix}"
+    Image.new("RGB", (4, 4)).save(path)
+    image = Image.open(path)
+    if load:
+        image.load()
+    image.close()
+    with pytest.raises(ImageError, match="The image is closed"):
+        open_image(image)
+    with Image.open(path) as image:
+        if load:
+            image.load()
+    if load:
+        assert open_image(image).size == (4, 4)
+    else:
+        with pytest.raises(ImageError, match="The image is closed"):
+            open_image(image)
+
+
+def test_a_closed_image_that_was_made_in_memory() -> None:
+    image = Image.new("RGB", (4, 4))
+    image.close()
+    with pytest.raises(ImageError, match="The image is closed"):
+        open_image(image)
+
+
+@pytest.mark.parametrize(("pages", "warnings"), [(1, 0), (3, 1)])
+def test_further_pages_are_not_left_out_silently(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, pages: int, warnings: int
+) -> None:
+    first, *others = [Image.new("L", (4, 4), 10 * page) for page in range(pages)]
+    first.save(tmp_path / "plan.tif", save_all=True, append_images=others)
+    with caplog.at_level(logging.WARNING):
+        assert open_image(tmp_path / "plan.tif").getpixel((0, 0)) == (0, 0, 0)
+    assert len(caplog.records) == caplog.text.count(f"has {pages} pages") == warnings
+
+
+Image.init()
+READABLE_AND_WRITABLE = sorted(Image.SAVE.keys() & Image.OPEN.keys() - {"EPS", "BUFR", "GRIB", "HDF5", "WMF"})
+
+
+@pytest.mark.filterwarnings("ignore")  # of Pillow
+@pytest.mark.parametrize("kind", READABLE_AND_WRITABLE)
+def test_damaged_files_give_no_other_error(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut short, or with bytes changed, wherever it is: an image, or an ImageError."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000_000)  # a changed width must not cost gigabytes
+    random = np.random.default_rng(0)
+    whole = saved_as(kind, random.integers(0, 256, (24, 24, 3), np.uint8))
+    path = tmp_path / "plan"
+    path.write_bytes(whole)
+    open_image(path)
+    for number in range(80):
+        content = bytearray(whole)
+        # Most of what a decoder can stumble over is near the beginning.
+        reach = min(len(content), 100) if number % 2 else len(content)
+        if number % 3 == 0:
+            del content[random.integers(reach) :]
+        else:
+            for place in random.integers(0, reach, 1 + number % 4):
+                content[place] = random.integers(256)
+        path.write_bytes(content)
+        with contextlib.suppress(ImageError):
+            open_image(path)
+
+
+def saved_as(kind: str, pixels: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]") -> bytes:
+    for mode in ("RGB", "P", "L", "1", "F"):
+        file = io.BytesIO()
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            Image.fromarray(pixels).convert(mode).save(file, kind)
+            return file.getvalue()
+    raise AssertionError(f"{kind} cannot be written")

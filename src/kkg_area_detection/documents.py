@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
+import stat
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from kkg_area_detection.errors import ImageError, ImageNotFoundError
 
@@ -16,6 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ImageLike: TypeAlias = "Image.Image | NDArray[np.uint8] | str | os.PathLike[str]"
+
+logger = logging.getLogger(__name__)
 
 _EXIF_ORIENTATION = 0x0112
 
@@ -28,18 +34,26 @@ def open_image(source: ImageLike) -> Image.Image:
             (H, W, 4), channels in the order red, green, blue, alpha.
 
     Returns:
-        An RGB image. The EXIF orientation is applied, transparency is laid on white paper, and 16-bit and
-        floating-point greys are scaled to 8 bits. The caller's own image is never changed.
+        An RGB image; the first page of a file with several. The EXIF orientation is applied, transparency is
+        laid on white paper, and 16-bit and floating-point greys are scaled to 8 bits. The caller's own image
+        is never changed.
 
     Raises:
         ImageNotFoundError: There is no file at the path.
         ImageError: The file is no image, is damaged, or is larger than ``PIL.Image.MAX_IMAGE_PIXELS`` allows;
-            or the object is empty or of a type, shape or dtype other than those above.
+            or the object is empty, closed, or of a type, shape or dtype other than those above.
     """
     if isinstance(source, Image.Image):
-        return _to_rgb(source, "the image")
+        if _is_closed(source):
+            raise ImageError(
+                "The image is closed.",
+                cause="it is used after its `with` block, or after close().",
+                next_step="pass it while it is open, or pass the path of the file.",
+            )
+        with _explained("the image"):
+            return _to_rgb(source)
     if isinstance(source, np.ndarray):
-        return _to_rgb(_from_array(source), "the array")
+        return _to_rgb(_from_array(source))
     if isinstance(source, (str, os.PathLike)):
         return _open_file(Path(source))
     raise ImageError(
@@ -48,36 +62,93 @@ def open_image(source: ImageLike) -> Image.Image:
     )
 
 
-def _open_file(path: Path) -> Image.Image:
-    path = path.expanduser()
-    if path.is_dir():
+def find_image(path: Path) -> Path:
+    """Look whether there is a file, without opening it.
+
+    Returns:
+        The path, with ``~`` for a home directory filled in.
+
+    Raises:
+        ImageNotFoundError: There is no file at the path, and there cannot be one.
+        ImageError: It is a directory.
+    """
+    with contextlib.suppress(RuntimeError):  # `~$plan.png` is a file of an office program, and no one's home
+        path = path.expanduser()
+    try:
+        mode = path.stat().st_mode
+    except PermissionError as error:
+        raise ImageError(f"{path} may not be read.", next_step="check the file's permissions.") from error
+    except (OSError, ValueError) as error:  # a file in the place of a directory, a name too long, a NUL byte
+        raise ImageNotFoundError(
+            f"There is no file {path}.", next_step=f"check the path{_working_directory()}."
+        ) from error
+    if stat.S_ISDIR(mode):
         raise ImageError(
             f"{path} is a directory, not an image.", next_step="pass the path of one image file."
         )
+    return path
+
+
+def _working_directory() -> str:
     try:
-        with warnings.catch_warnings():
-            # Pillow warns from half its limit on, and scanned A1 sheets are larger than that.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                return _to_rgb(image, str(path))
-    except FileNotFoundError as error:
-        raise ImageNotFoundError(
-            f"There is no file {path}.", next_step=f"check the path; the working directory is {Path.cwd()}."
-        ) from error
-    except PermissionError as error:
-        raise ImageError(f"{path} may not be read.", next_step="check the file's permissions.") from error
-    except UnidentifiedImageError as error:
-        raise ImageError(
-            f"{path} is not an image in a format that can be read.",
-            cause=_format_hint(path),
-            next_step="save it as PNG, JPEG or TIFF and try again.",
-        ) from error
+        return f"; the working directory is {Path.cwd()}"
+    except FileNotFoundError:  # it was deleted under us
+        return ""
+
+
+def _open_file(path: Path) -> Image.Image:
+    path = find_image(path)
+    with _explained(str(path)), warnings.catch_warnings():
+        # Pillow warns from half its limit on, and scanned A1 sheets are larger than that.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
+            image = Image.open(path)
+        except PermissionError as error:
+            raise ImageError(f"{path} may not be read.", next_step="check the file's permissions.") from error
+        except UnidentifiedImageError as error:
+            raise ImageError(
+                f"{path} is not an image in a format that can be read.",
+                cause=_format_hint(path),
+                next_step="save it as PNG, JPEG or TIFF and try again.",
+            ) from error
+        with image:
+            pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+            if pages > 1:
+                logger.warning("%s has %d pages; only the first is read.", path, pages)
+            return _to_rgb(image)
+
+
+@contextlib.contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Turn whatever Pillow raises into an error that says what to do."""
+    try:
+        yield
+    except ImageError:
+        raise
     except Image.DecompressionBombError as error:
         raise ImageError(
-            f"{path} has too many pixels to be opened safely: {error}",
+            f"{name} has too many pixels to be opened safely: {error}",
             cause="it was scanned at a very high resolution, or it is a decompression bomb.",
             next_step="export it at 300 dpi or less; if you trust it, raise PIL.Image.MAX_IMAGE_PIXELS.",
         ) from error
+    except Exception as error:  # for damaged files, Pillow's plugins raise whatever happens to them
+        raise ImageError(
+            f"{name} cannot be decoded: {str(error) or type(error).__name__}",
+            cause="the file is damaged or was not copied completely.",
+            next_step="open it in a viewer, save it anew and try again.",
+        ) from error
+
+
+def _is_closed(image: Image.Image) -> bool:
+    if isinstance(image, ImageFile.ImageFile) and image.tile:  # not decoded yet, so its file is still needed
+        return image.fp is None or getattr(image.fp, "closed", False)
+    try:
+        _ = image.im
+    except ValueError:  # "Operation on closed image"
+        return True
+    except (AssertionError, AttributeError):  # decoded when it is first used
+        return False
+    return False
 
 
 def _from_array(array: NDArray[np.uint8]) -> Image.Image:
@@ -90,20 +161,13 @@ def _from_array(array: NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(array))
 
 
-def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+def _to_rgb(image: Image.Image) -> Image.Image:
     if image.width == 0 or image.height == 0:
-        raise ImageError(f"{name} is empty ({image.width} x {image.height} pixels).")
-    try:
-        image.load()
-        if image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
-            image = ImageOps.exif_transpose(image)
-        return _flatten(image)
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow's words for truncated and damaged files
-        raise ImageError(
-            f"{name} cannot be decoded: {error}",
-            cause="the file is damaged or was not copied completely.",
-            next_step="open it in a viewer, save it anew and try again.",
-        ) from error
+        raise ImageError(f"The image is empty ({image.width} x {image.height} pixels).")
+    image.load()
+    if image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    return _flatten(image)
 
 
 def _flatten(image: Image.Image) -> Image.Image:

@@ -37,12 +37,23 @@ def test_by_name(
     assert "exwall" in done.stdout
 
 
+def test_a_picture_that_cannot_be_written(demo_model: Path, sample_plans: dict[str, Path]) -> None:
+    Path("dir.png").mkdir()
+    done = run("-i", sample_plans["house-ja"], "-p", demo_model, "-d", "cpu", "-o", "dir.png")
+    assert done.returncode == 1
+    assert "Error: Cannot write dir.png" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["-i", "gone.png"], "required"),
         (["-i", "gone.png", "-n", "a", "-p", "b"], "not allowed with"),
         (["-i", "gone.png", "-p", "nowhere"], "Error: There is no model directory nowhere"),
+        (["-i", "gone.png", "-p", "nowhere", "-o", "out.xyz"], "out.xyz must end in .png"),
+        (["-i", "gone.png", "-p", "nowhere", "-o", "out"], "out must end in .png"),
+        (["-i", "gone.png", "-p", "nowhere", "-o", "no/x.png"], "there is no directory no"),
         (["-i", "gone.png", "-n", "large"], "S3_BUCKET_NAME and S3_MODEL_KEY not set"),
     ],
 )

@@ -51,7 +51,9 @@ def test_the_whole_bucket_needs_no_condition() -> None:
 
 @pytest.mark.parametrize("page", ["s3-models.md", "s3-models.ja.md"])
 def test_the_documentation_shows_the_same_policy(page: str) -> None:
-    _publisher, reader = re.findall(r"```json\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
+    _publisher, reader = re.findall(
+        r"```json\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL
+    )
     assert json.loads(reader) == iam_policy("my-bucket", "models/{model_name}/")
 
 

@@ -65,6 +65,20 @@ def test_demo_model(demo_model):
     assert {tensor.dtype for tensor in engine._network.parameters()} == {torch.float32}  # stored as float16
 
 
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ({"1": "room", "2": "exwall", "3": "inwall"}, {0: "LABEL_0", 1: "room", 2: "exwall"}),
+        ({"0": "room", "2": "door", "7": "other"}, {0: "room", 1: "LABEL_1", 2: "door"}),
+    ],
+)
+def test_every_class_has_a_label(swin_model, edit_json, labels, expected):
+    """Also where they are numbered from 1, or with gaps."""
+    edit_json(swin_model / "config.json", id2label=labels, label2id=None)
+    found = load(swin_model).id2label
+    assert {index: found[index] for index in range(3)} == expected
+
+
 @pytest.mark.usefixtures("no_network")
 def test_shards(swin_model, pristine_swin_model):
     split_into_shards(swin_model)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from kkg_area_detection.areas.segments import id_map
+from kkg_area_detection.areas.paint import paint_segments
 from kkg_area_detection.documents import ImageLike, open_image
 from kkg_area_detection.errors import UsageError
 
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from kkg_area_detection.areas.segments import Segmentation
+
+logger = logging.getLogger(__name__)
 
 # Okabe and Ito's palette, which people with any kind of colour vision can tell apart
 # (https://jfly.uni-koeln.de/color/); its black is left out, because walls are black on paper.
@@ -28,7 +33,6 @@ PALETTE = (
     (0, 114, 178),
     (240, 228, 66),
 )
-_FILL_OPACITY = 0.4
 _JAPANESE_FONTS = (
     "NotoSansCJK-Regular.ttc",
     "NotoSansJP-Regular.otf",
@@ -45,6 +49,8 @@ _JAPANESE_FONTS = (
 def draw_segments(image: ImageLike, result: Segmentation) -> Image.Image:
     """Lay the segments over the drawing: translucent fills, crisp borders, each one's id, and a legend below.
 
+    Beside the drawing and the picture returned it needs a few megabytes only, whatever their size.
+
     Args:
         image: The image that was segmented; see ``get_segmentation_result`` for the kinds accepted.
         result: What ``get_segmentation_result`` returned for it.
@@ -58,59 +64,29 @@ def draw_segments(image: ImageLike, result: Segmentation) -> Image.Image:
         ImageError: The image cannot be read.
     """
     drawing = open_image(image)
-    ids = id_map(result)
-    if ids.shape != (drawing.height, drawing.width):
+    size = (len(result.column_index), len(result.row_index))
+    if drawing.size != size:
         raise UsageError(
             f"The image has {drawing.width} x {drawing.height} pixels, but the result is for "
-            f"{ids.shape[1]} x {ids.shape[0]}.",
+            f"{size[0]} x {size[1]}.",
             next_step="pass the image that the result was made from.",
         )
-    label_ids = {info["id"]: info["label_id"] for info in result["segments_info"]}
-    painted = Image.fromarray(_paint(np.asarray(drawing), ids, label_ids))
+    labels = {info["id"]: info["label_id"] for info in result["segments_info"]}
     font_size = max(10, round(min(drawing.size) / 55))
-    _write_ids(painted, ids, font_size)
-    used = sorted(set(label_ids.values()))
-    return _with_legend(painted, [(result.id2label[label], _colour(label)) for label in used], font_size)
+    legend_height = 2 * font_size if labels else 0
+    sheet = Image.new("RGB", (drawing.width, drawing.height + legend_height), None)  # painted over anyway
+    paint_segments(drawing, result, {id_: _colour(label) for id_, label in labels.items()}, sheet)
+    sheet.paste("white", (0, drawing.height, sheet.width, sheet.height))
+    _write_ids(sheet, result, font_size)
+    entries = [(result.id2label[label], _colour(label)) for label in sorted(set(labels.values()))]
+    _write_legend(sheet, drawing.height + legend_height / 2, entries, font_size)
+    return sheet
 
 
-def _paint(
-    drawing: NDArray[np.uint8], ids: NDArray[np.int32], label_ids: dict[int, int]
-) -> NDArray[np.uint8]:
-    """Fill and outline the segments; shapes (H, W, 3), (H, W) -> (H, W, 3)."""
-    lut = np.zeros((max(label_ids, default=-1) + 2, 3), dtype=np.uint8)  # the last row, -1, is background
-    for segment_id, label_id in label_ids.items():
-        lut[segment_id] = _colour(label_id)
-    painted = drawing.copy()
-    border_width = max(1, round(min(ids.shape) / 600))
-    border = _border(ids, border_width)
-    band = 512  # rows at a time, so that a 10000 x 7000 sheet needs no full-size float copies
-    for top in range(0, ids.shape[0], band):
-        rows = slice(top, top + band)
-        colours = lut[ids[rows]]
-        inside = ids[rows] >= 0
-        mixed = painted[rows] * (1 - _FILL_OPACITY) + colours * _FILL_OPACITY
-        painted[rows][inside] = mixed[inside].astype(np.uint8)
-        painted[rows][border[rows]] = colours[border[rows]] // 2 + colours[border[rows]] // 4
-    return painted
-
-
-def _border(ids: NDArray[np.int32], width: int) -> NDArray[np.bool_]:
-    """Pixels of a segment that lie within ``width`` of another id; shape (H, W)."""
-    border = np.zeros(ids.shape, dtype=bool)
-    for shift in range(1, width + 1):
-        across = ids[:, shift:] != ids[:, :-shift]
-        border[:, shift:] |= across
-        border[:, :-shift] |= across
-        down = ids[shift:] != ids[:-shift]
-        border[shift:] |= down
-        border[:-shift] |= down
-    return border & (ids >= 0)
-
-
-def _write_ids(image: Image.Image, ids: NDArray[np.int32], font_size: int) -> None:
-    pen = ImageDraw.Draw(image)
+def _write_ids(sheet: Image.Image, result: Segmentation, font_size: int) -> None:
+    pen = ImageDraw.Draw(sheet)
     font = _font(font_size, "0123456789")
-    for segment_id, x, y, room in _roomy_points(ids):
+    for segment_id, x, y, room in _roomy_points(result):
         text = str(segment_id)
         left, top, right, bottom = pen.textbbox((x, y), text, font=font, anchor="mm")
         if right - left <= 2 * room and bottom - top <= 2 * room:  # else the number would hide the drawing
@@ -119,53 +95,60 @@ def _write_ids(image: Image.Image, ids: NDArray[np.int32], font_size: int) -> No
             pen.text((x, y), text, font=font, anchor="mm", fill="black")
 
 
-def _roomy_points(ids: NDArray[np.int32]) -> Iterator[tuple[int, float, float, float]]:
-    """For each visible segment, the point deepest inside it.
+def _roomy_points(result: Segmentation) -> Iterator[tuple[int, float, float, float]]:
+    """For each visible segment, the point deepest inside it, found on a coarse copy.
 
     Yields:
-        Id, x, y (pixels) and the distance to the nearest border there, found on a coarse copy by peeling the
-        segments like onions.
+        Id, x, y (pixels) and the distance to the nearest border there.
     """
-    step = max(1, max(ids.shape) // 400)
-    coarse = np.pad(ids[step // 2 :: step, step // 2 :: step], 1, constant_values=-2)
-    alive = coarse >= 0
-    deepest: dict[int, tuple[int, int, int]] = {}
-    depth = 0
+    height, width = len(result.row_index), len(result.column_index)
+    step = max(1, max(height, width) // 400)
+    sample = slice(step // 2, None, step)
+    coarse = result.id_grid[np.ix_(result.row_index[sample], result.column_index[sample])]
+    depth = _depth(coarse)
+    rows, columns = np.nonzero(depth)
+    ids, depths = coarse[rows, columns], depth[rows, columns]
+    order = np.lexsort((depths, ids))
+    rows, columns, ids, depths = rows[order], columns[order], ids[order], depths[order]
+    starts = np.flatnonzero(np.diff(ids, prepend=-1))
+    for start, end in pairwise([*starts, ids.size]):
+        deepest = depths[end - 1]
+        first = start + np.searchsorted(depths[start:end], deepest)
+        middle = (first + end) // 2  # of the points that are equally deep
+        x, y = (columns[middle] + 0.5) * step, (rows[middle] + 0.5) * step
+        yield int(ids[middle]), float(x), float(y), float(deepest * step)
+
+
+def _depth(ids: NDArray[np.int32]) -> NDArray[np.int32]:
+    """How many steps each cell of a segment is from another id, by peeling the segments like onions."""
+    padded = np.pad(ids, 1, constant_values=-2)
+    inside = padded[1:-1, 1:-1]
+    alike = (
+        (padded[:-2, 1:-1] == inside)
+        & (padded[2:, 1:-1] == inside)
+        & (padded[1:-1, :-2] == inside)
+        & (padded[1:-1, 2:] == inside)
+    )
+    alive = np.pad(ids >= 0, 1)
+    depth = np.zeros(ids.shape, dtype=np.int32)
     while alive.any():
-        depth += 1
-        rows, columns = np.nonzero(alive)
-        found = coarse[rows, columns]
-        order = np.argsort(found, kind="stable")
-        rows, columns, found = rows[order], columns[order], found[order]
-        starts = np.flatnonzero(np.diff(found, prepend=-2))
-        middles = (starts + np.append(starts[1:], found.size)) // 2
-        for number in middles:
-            deepest[int(found[number])] = (int(rows[number]), int(columns[number]), depth)
-        core = alive.copy()
-        for axis in (0, 1):
-            for shift in (1, -1):
-                core &= np.roll(alive, shift, axis) & (np.roll(coarse, shift, axis) == coarse)
-        alive = core
-    for segment_id, (row, column, depth_there) in deepest.items():
-        yield segment_id, (column - 0.5) * step, (row - 0.5) * step, depth_there * step
+        core = alive[1:-1, 1:-1]
+        depth += core
+        core = alike & core & alive[:-2, 1:-1] & alive[2:, 1:-1] & alive[1:-1, :-2] & alive[1:-1, 2:]
+        alive = np.pad(core, 1)
+    return depth
 
 
-def _with_legend(
-    image: Image.Image, entries: list[tuple[str, tuple[int, int, int]]], font_size: int
-) -> Image.Image:
-    if not entries:
-        return image
+def _write_legend(
+    sheet: Image.Image, y: float, entries: list[tuple[str, tuple[int, int, int]]], font_size: int
+) -> None:
     font = _font(font_size, "".join(name for name, _ in entries))
-    height = 2 * font_size
-    framed = Image.new("RGB", (image.width, image.height + height), "white")
-    framed.paste(image)
-    pen = ImageDraw.Draw(framed)
-    x, y = float(font_size // 2), image.height + height / 2
+    pen = ImageDraw.Draw(sheet)
+    x = float(font_size // 2)
     for name, colour in entries:
         pen.rectangle((x, y - font_size / 2, x + font_size, y + font_size / 2), fill=colour)
         pen.text((x + 1.4 * font_size, y), name, font=font, anchor="lm", fill="black")
         x += 2.4 * font_size + pen.textlength(name, font=font)
-    return framed
 
 
 def _colour(label_id: int) -> tuple[int, int, int]:
@@ -174,9 +157,20 @@ def _colour(label_id: int) -> tuple[int, int, int]:
 
 def _font(size: int, text: str) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Pillow's own font, or for other scripts the first Japanese font that this machine has."""
-    for name in () if text.isascii() else _JAPANESE_FONTS:
-        try:
-            return ImageFont.truetype(name, size)
-        except OSError:
-            continue
+    if not text.isascii():
+        for name in _JAPANESE_FONTS:
+            try:
+                return ImageFont.truetype(name, size)
+            except OSError:
+                continue
+        _say_that_a_font_is_missing()
     return ImageFont.load_default(size)
+
+
+@cache
+def _say_that_a_font_is_missing() -> None:
+    """Once a process: a batch of drawings has the same legend on each."""
+    logger.warning(
+        "No Japanese font was found, so some labels in the legend are boxes. Install one, for example "
+        "Noto Sans CJK (Debian, Ubuntu: apt install fonts-noto-cjk)."
+    )

@@ -13,15 +13,37 @@ if TYPE_CHECKING:
 
 
 class Segmentation(Protocol):
-    """The parts of a ``SegmentationResult`` that are read here."""
+    """The parts of a ``SegmentationResult`` that are read here.
+
+    The full-size map is not among them: on an A0 sheet it has half a gigabyte, and the small grid says it all.
+    """
+
+    @property
+    def id_grid(self) -> NDArray[np.int32]:
+        """Shape (h, w): a segment's id in each cell, -1 for background."""
+        ...
+
+    @property
+    def row_index(self) -> NDArray[np.intp]:
+        """Shape (H,): the row of ``id_grid`` that each row of pixels shows; never decreases."""
+        ...
+
+    @property
+    def column_index(self) -> NDArray[np.intp]:
+        """Shape (W,): the same for columns."""
+        ...
 
     @property
     def id2label(self) -> dict[int, str]:
         """Label of each label id."""
         ...
 
+    def pixel_counts(self) -> dict[int, int]:
+        """Pixels of each segment at full size."""
+        ...
+
     def __getitem__(self, key: str) -> Any:
-        """``segmentation`` and ``segments_info``."""
+        """``segments_info``."""
         ...
 
 
@@ -49,40 +71,42 @@ class SegmentSummary:
     box: tuple[int, int, int, int] | None
 
 
-def id_map(result: Segmentation) -> NDArray[np.int32]:
-    """The segmentation as an array of shape (H, W): a segment's id at each pixel, -1 for background."""
-    segmentation = result["segmentation"]
-    return np.asarray(segmentation.cpu() if hasattr(segmentation, "cpu") else segmentation, dtype=np.int32)
-
-
 def summarize_segments(result: Segmentation) -> list[SegmentSummary]:
-    """The segments of a result in numbers, in the order of their ids."""
-    ids = id_map(result)
-    infos = result["segments_info"]
-    boxes = dict(_boxes(ids))
-    counts = np.bincount(ids.ravel() + 1, minlength=len(infos) + 1)[1:]
+    """The segments of a result in numbers, in the order of its ``segments_info``."""
+    n_pixels = len(result.row_index) * len(result.column_index)
+    counts = result.pixel_counts()
+    boxes = dict(_boxes(result))
     return [
         SegmentSummary(
             id=info["id"],
             label_id=info["label_id"],
             label=result.id2label[info["label_id"]],
             score=info["score"],
-            pixels=int(counts[info["id"]]),
-            share=float(counts[info["id"]] / ids.size),
+            pixels=counts[info["id"]],
+            share=counts[info["id"]] / n_pixels,
             box=boxes.get(info["id"]),
         )
-        for info in infos
+        for info in result["segments_info"]
     ]
 
 
-def _boxes(ids: NDArray[np.int32]) -> Iterator[tuple[int, tuple[int, int, int, int]]]:
-    """Bounding box of each visible id, in two passes over the map whatever the number of segments."""
+def _boxes(result: Segmentation) -> Iterator[tuple[int, tuple[int, int, int, int]]]:
+    """Bounding box of each visible id, in two passes over the grid whatever the number of segments."""
+    rows, tops, bottoms = _visible(result.row_index)
+    columns, lefts, rights = _visible(result.column_index)
+    ids = result.id_grid[np.ix_(rows, columns)]
     n_ids = int(ids.max(initial=-1)) + 1
-    in_row = np.zeros((ids.shape[0], n_ids + 1), dtype=bool)
-    in_column = np.zeros((ids.shape[1], n_ids + 1), dtype=bool)
-    in_row[np.arange(ids.shape[0])[:, None], ids] = True  # background, -1, falls into the last column
-    in_column[np.arange(ids.shape[1])[None, :], ids] = True
+    in_row = np.zeros((len(rows), n_ids + 1), dtype=bool)
+    in_column = np.zeros((len(columns), n_ids + 1), dtype=bool)
+    in_row[np.arange(len(rows))[:, None], ids] = True  # background, -1, falls into the last column
+    in_column[np.arange(len(columns))[None, :], ids] = True
     for number in range(n_ids):
-        rows, columns = np.flatnonzero(in_row[:, number]), np.flatnonzero(in_column[:, number])
-        if rows.size:
-            yield number, (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+        y, x = np.flatnonzero(in_row[:, number]), np.flatnonzero(in_column[:, number])
+        if y.size:
+            yield number, (int(lefts[x[0]]), int(tops[y[0]]), int(rights[x[-1]]), int(bottoms[y[-1]]))
+
+
+def _visible(index: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """The cells along one axis that have pixels, and where the pixels of each begin and end (exclusive)."""
+    cells, starts = np.unique(index, return_index=True)
+    return cells, starts, np.append(starts[1:], len(index))

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-import logging
+import io
 import signal
 import sys
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from kkg_area_detection.cli.demo import demo
 from kkg_area_detection.cli.doctor import doctor
+from kkg_area_detection.cli.messages import configure_logging, show_error
 from kkg_area_detection.cli.models import models
 from kkg_area_detection.cli.segment import segment
 from kkg_area_detection.errors import KkgAreaDetectionError
 
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # beyond this point typer would end without a word
+            typer.echo("Interrupted.", err=True)
+            raise typer.Exit(128 + signal.SIGINT) from None
+
+
 app = typer.Typer(
     name="kkg",
+    cls=_Commands,
     help="Turn drawings of buildings into areas.",
     no_args_is_help=True,
     add_completion=False,
@@ -41,32 +54,39 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def common(
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Show more of what is being done.")
+        bool, typer.Option("--verbose", "-v", help="Show details, and where an error came from.")
     ] = False,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     """Options of every sub-command."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("kkg_area_detection").setLevel(logging.DEBUG if verbose else logging.INFO)
+    configure_logging(verbose=verbose)
 
 
 def main() -> None:
     """Run the command.
 
-    Exit status: 0 done, 1 an error that was explained, 2 wrong arguments, 130 Ctrl-C, 143 SIGTERM.
+    Exit status: 0 done, 1 an error that was explained, 2 wrong arguments, 129 terminal closed, 130 Ctrl-C,
+    143 SIGTERM.
     """
-    signal.signal(signal.SIGTERM, _stop)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name that the console cannot show must not end the work. Standard error is lenient by itself.
+        sys.stdout.reconfigure(errors="replace")
+    _end_in_order_on("SIGTERM")
+    _end_in_order_on("SIGHUP")
     try:
         app()
     except KkgAreaDetectionError as error:
-        typer.echo(f"Error: {error}", err=True)
+        show_error(error)
         sys.exit(1)
-    except KeyboardInterrupt:
-        typer.echo("Interrupted.", err=True)
-        sys.exit(130)
 
 
-def _stop(_signal: int, _frame: FrameType | None) -> NoReturn:
-    sys.exit(128 + signal.SIGTERM)  # an exception, so that temporary files and processes are cleared away
+def _end_in_order_on(name: str) -> None:
+    number = getattr(signal, name, None)  # Windows has no SIGHUP
+    if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # nohup has it ignored
+        signal.signal(number, _stop)
+
+
+def _stop(number: int, _frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)  # an exception, so that temporary files and processes are cleared away

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from kkg_area_detection.cli.messages import show_error
+from kkg_area_detection.errors import ImageError, ImageNotFoundError, KkgAreaDetectionError, UsageError
+
 if TYPE_CHECKING:
     from kkg_area_detection.areas.segments import SegmentSummary
+
+
+class _Job(NamedTuple):
+    image: Path
+    picture: Path
+    document: Path
 
 
 def segment(
@@ -32,61 +40,112 @@ def segment(
     force: Annotated[bool, typer.Option("--force", help="Overwrite results that are there.")] = False,
 ) -> None:
     """Segment drawings; write an overlay picture and a JSON file for each."""
-    targets = _targets(images, output)
-    if not force:
-        _refuse_to_overwrite([path for pair in targets for path in pair])
+    if model_name is None and model_path is None:
+        raise UsageError(
+            "No model was given.", next_step="pass --model-name (-n) NAME, or --model-path (-p) DIRECTORY."
+        )
+    jobs = _jobs(images, output)
+    _check(jobs, output, force=force)
 
+    typer.echo("Loading ...", err=True)  # torch alone takes seconds to import
     import kkg_area_detection as kkg
-    from kkg_area_detection.areas.segments import summarize_segments
 
     began = time.perf_counter()
     kkg.initialize_model(model_path=model_path, device=device, model_name=model_name)
     typer.echo(f"Model ready in {time.perf_counter() - began:.1f} s.")
-    output.mkdir(parents=True, exist_ok=True)
-    for image, (picture_path, json_path) in zip(images, targets, strict=True):
-        began = time.perf_counter()
-        result = kkg.get_segmentation_result(image, threshold=threshold)
-        elapsed = time.perf_counter() - began
-        segments = summarize_segments(result)
-        _print_table(f"{image.name}: {len(segments)} segments in {elapsed:.2f} s", segments)
-        kkg.draw_segments(image, result).save(picture_path)
-        width, height = result.image_size
-        document = {
-            "image": image.name,
-            "width": width,
-            "height": height,
-            "segments": [asdict(one) for one in segments],
-        }
-        json_path.write_text(json.dumps(document, ensure_ascii=False, indent=1), encoding="utf-8")
-        typer.echo(f"Wrote {picture_path} and {json_path}\n")
-
-
-def _targets(images: list[Path], output: Path) -> list[tuple[Path, Path]]:
-    """Picture and JSON path of each image; two images of one name get numbers."""
-    seen: dict[str, int] = {}
-    targets = []
-    for image in images:
-        number = seen[image.stem] = seen.get(image.stem, 0) + 1
-        stem = image.stem if number == 1 else f"{image.stem}-{number}"
-        targets.append((output / f"{stem}.segments.png", output / f"{stem}.segments.json"))
-    return targets
-
-
-def _refuse_to_overwrite(paths: list[Path]) -> None:
-    existing = [path for path in paths if path.exists()]
-    if existing:
-        typer.echo(f"Error: {existing[0]} exists.\n  Next step: pass --force, or another --output.", err=True)
+    failed = [job.image for job in jobs if not _done(job, threshold)]
+    if failed:
+        if len(jobs) > 1:
+            names = ", ".join(map(str, failed))
+            typer.echo(f"{len(failed)} of {len(jobs)} drawings failed: {names}", err=True)
         raise typer.Exit(1)
+
+
+def _jobs(images: list[Path], output: Path) -> list[_Job]:
+    """What becomes of each image; where two would share a name, the later one gets a number."""
+    taken: set[str] = set()
+    jobs = []
+    for image in images:
+        stem, number = image.stem, 1
+        while stem.casefold() in taken:  # Windows and macOS know no difference between A.png and a.png
+            number += 1
+            stem = f"{image.stem}-{number}"
+        taken.add(stem.casefold())
+        jobs.append(_Job(image, output / f"{stem}.segments.png", output / f"{stem}.segments.json"))
+    return jobs
+
+
+def _check(jobs: list[_Job], output: Path, *, force: bool) -> None:
+    """Find out before the model is loaded what would go wrong after it."""
+    from kkg_area_detection.areas.output import check_target, prepare_directory
+
+    _check_images([job.image for job in jobs])
+    prepare_directory(output)
+    for path in (path for job in jobs for path in (job.picture, job.document)):
+        check_target(path)
+        if path.exists() and not force:
+            raise UsageError(f"{path} exists.", next_step="pass --force, or another --output.")
+
+
+def _check_images(images: list[Path]) -> None:
+    from kkg_area_detection.documents import find_image
+
+    problems: list[ImageError] = []
+    for image in images:
+        try:
+            find_image(image)
+        except ImageError as error:
+            problems.append(error)
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        kind = ImageNotFoundError if isinstance(problems[0], ImageNotFoundError) else ImageError
+        raise kind("\n".join(problem.what for problem in problems), next_step=problems[0].next_step)
+
+
+def _done(job: _Job, threshold: float) -> bool:
+    """Segment one drawing; say what was found, or what went wrong."""
+    try:
+        _segment(job, threshold)
+    except KkgAreaDetectionError as error:  # the other drawings do not depend on this one
+        show_error(error)
+        return False
+    return True
+
+
+def _segment(job: _Job, threshold: float) -> None:
+    import kkg_area_detection as kkg
+    from kkg_area_detection.areas.output import save_json, save_picture
+    from kkg_area_detection.areas.segments import summarize_segments
+    from kkg_area_detection.documents import open_image
+
+    began = time.perf_counter()
+    drawing = open_image(job.image)
+    result = kkg.get_segmentation_result(drawing, threshold=threshold)
+    elapsed = time.perf_counter() - began
+    segments = summarize_segments(result)
+    save_picture(kkg.draw_segments(drawing, result), job.picture)
+    document = {
+        "image": job.image.name,
+        "width": drawing.width,
+        "height": drawing.height,
+        "segments": [asdict(one) for one in segments],
+    }
+    save_json(document, job.document)
+    _print_table(f"{job.image.name}: {len(segments)} segments in {elapsed:.2f} s", segments)
+    typer.echo(f"Wrote {job.picture} and {job.document}\n")
 
 
 def _print_table(title: str, segments: list[SegmentSummary]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, title_justify="left")
+    # Text, because in a plain string rich would take [1F] for an instruction.
+    table = Table(title=Text(title), title_justify="left")
     for heading in ("id", "score", "share of drawing"):
         table.add_column(heading, justify="right")
     table.add_column("label")
     for one in segments:
-        table.add_row(str(one.id), f"{one.score:.2f}", f"{one.share:.1%}", one.label)
+        table.add_row(str(one.id), f"{one.score:.2f}", f"{one.share:.1%}", Text(one.label))
     Console().print(table)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
 import subprocess
+import sys
 import sysconfig
 import tempfile
 import time
@@ -20,9 +22,11 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from kkg_area_detection.demo import watchdog
 from kkg_area_detection.errors import KkgAreaDetectionError
 
 HOST = "127.0.0.1"
@@ -56,15 +60,22 @@ class LocalS3:
     process: subprocess.Popen[bytes] = field(repr=False)
 
     def client(self, account: Account) -> Any:
-        """A boto3 client that is independent of the environment."""
+        """A boto3 client that neither environment, configuration files nor proxies have a part in."""
         import boto3
+        from botocore.config import Config
+        from botocore.session import Session
 
-        return boto3.client(
+        variables = {
+            name: (None, None, None if name.endswith("_file") else default, convert)
+            for name, (_, _, default, convert) in Session.SESSION_VARIABLES.items()
+        }
+        return boto3.session.Session(botocore_session=Session(session_vars=variables)).client(
             "s3",
             endpoint_url=self.endpoint,
             region_name="ap-northeast-1",
             aws_access_key_id=account.access_key,
             aws_secret_access_key=account.secret_key,
+            config=Config(proxies={}),
         )
 
     def upload(self, directory: Path, prefix: str) -> None:
@@ -83,28 +94,50 @@ def local_s3(bucket: str = "kkg-models") -> Iterator[LocalS3]:
         LocalS3Error: The program is not installed, or did not come up.
     """
     program = _find_program()
-    with tempfile.TemporaryDirectory(prefix="kkg-s3-") as temporary:
+    # The watchdog removes the directory too; on the way of an error we read its log first.
+    with tempfile.TemporaryDirectory(prefix="kkg-s3-", ignore_cleanup_errors=True) as temporary:
         directory = Path(temporary)
         admin, reader = Account(), Account()
         _write_accounts(directory / "accounts.json", bucket, admin, reader)
+        ports = port, *others = _free_ports(8)
         log = directory / "weed.log"
-        port, *others = _free_ports(8)
-        with log.open("wb") as sink:
-            process = subprocess.Popen(
-                [program, *_arguments(directory, port, others)],
-                stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=subprocess.STDOUT,
-                # A Ctrl-C in the terminal goes to the whole group; we stop the server ourselves.
-                start_new_session=os.name == "posix",
-            )
-            try:
-                server = LocalS3(f"http://{HOST}:{port}", bucket, admin, reader, process)
-                _wait_until_ready(server, log)
-                yield server
-            finally:
-                process.kill()  # told politely it lingers for many seconds, and its data goes anyway
-                process.wait()
+        command = [program, *_arguments(directory, port, others)]
+        process = _start(command, directory, log, ports)
+        try:
+            server = LocalS3(f"http://{HOST}:{port}", bucket, admin, reader, process)
+            _wait_until_ready(server, log)
+            yield server
+        finally:
+            process.communicate()  # closes its standard input, and waits
+
+
+def _start(command: list[str], directory: Path, log: Path, ports: list[int]) -> subprocess.Popen[bytes]:
+    """Start a server that ends with this process, however that ends."""
+    # SeaweedFS leaves sockets in /tmp, and offers no option to put all of them elsewhere.
+    leftovers = [f"/tmp/seaweedfs-*-{port}.sock" for port in ports]  # noqa: S108
+    job = {"command": command, "directory": str(directory), "log": str(log), "leftovers": leftovers}
+    return subprocess.Popen(
+        [sys.executable, "-I", watchdog.__file__, json.dumps(job)],
+        env=plain_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        # A Ctrl-C in the terminal goes to the whole group; we stop the server ourselves.
+        start_new_session=os.name == "posix",
+    )
+
+
+def plain_environment() -> dict[str, str]:
+    """This process's environment without what would lead a program to other servers, accounts or settings."""
+    foreign = re.compile(r"(AWS|S3|KKG|WEED)_|MODEL_CACHE_DIR$|(\w+_)?PROXY$", re.IGNORECASE)
+    kept = {name: value for name, value in os.environ.items() if not foreign.match(name)}
+    return {
+        **kept,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": HOST,  # Windows and macOS have proxies that are not in the environment
+    }
 
 
 def _find_program() -> str:
@@ -188,10 +221,12 @@ def _wait_until_ready(server: LocalS3, log: Path) -> None:
 
 
 def _answers(endpoint: str) -> bool:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        urllib.request.urlopen(endpoint, timeout=1).close()  # noqa: S310 - our own http:// address
-    except urllib.error.HTTPError:
-        return True  # 403: it is up, and wants a signature
+        opener.open(endpoint, timeout=1).close()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code == HTTPStatus.FORBIDDEN  # it is up, and wants a signature
     except OSError:
         return False
-    return True
+    return False  # something else listens there

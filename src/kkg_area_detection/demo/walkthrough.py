@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from kkg_area_detection.api import demo_model_path
-from kkg_area_detection.demo.local_s3 import LocalS3, LocalS3Error, local_s3
+from kkg_area_detection.areas.output import prepare_directory
+from kkg_area_detection.demo.local_s3 import LocalS3, LocalS3Error, local_s3, plain_environment
+from kkg_area_detection.documents import find_image
 from kkg_area_detection.errors import KkgAreaDetectionError
 
 Say = Callable[[str], None]
@@ -27,33 +30,48 @@ def run_demo(images: Sequence[Path], output: Path, say: Say) -> None:
 
     Args:
         images: Drawings; none means the sample plans.
-        output: Directory for pictures, JSON files and the model cache; results of earlier runs in it are
-            overwritten.
+        output: Directory for pictures and JSON files; results of earlier runs in it are overwritten, and
+            nothing else in it is touched.
         say: Where lines for the reader go.
 
     Raises:
+        ImageError: A drawing is not there.
+        OutputError: The output directory cannot be written.
         DemoError: A step failed; what it printed says why.
     """
-    plans = list(images) or sample_plans()
-    cache = output / "model_cache"
-    shutil.rmtree(cache, ignore_errors=True)  # so that the first run really fetches
-    output.mkdir(parents=True, exist_ok=True)
-    segment = ["segment", *map(str, plans), "--output", str(output), "--force"]
+    plans = [find_image(image).absolute() for image in images] or sample_plans()
+    prepare_directory(output)
+    segment = ["segment", *map(str, plans), "--output", str(output.absolute()), "--force"]
     by_name = [*segment, "--model-name", MODEL_NAME]
-    try:
-        say("Starting a local S3 server (SeaweedFS) ...")
-        with local_s3() as server:
-            server.upload(demo_model_path(), f"models/{MODEL_NAME}/")
-            environment = user_environment(server, cache)
-            say(f"The bundled model is at s3://{server.bucket}/models/{MODEL_NAME}/ on {server.endpoint}.\n")
-            first = _run(by_name, environment, "First run: the model comes from S3.", say)
-    except LocalS3Error as error:
-        say(f"{error}\nGoing on without it: the model is loaded from the package's own directory.\n")
-        _run([*segment, "--model-path", str(demo_model_path())], {}, "Run from a local directory.", say)
-    else:
-        second = _run(by_name, environment, "Second run: the server is stopped; the model is cached.", say)
-        say(f"First run, from S3: {first:.1f} s. Second run, from the cache: {second:.1f} s.")
+    with _workplace() as work:
+        try:
+            say("Starting a local S3 server (SeaweedFS) ...")
+            with local_s3() as server:
+                server.upload(demo_model_path(), f"models/{MODEL_NAME}/")
+                settings = user_settings(server, work / "model_cache")
+                say(
+                    f"The bundled model is at s3://{server.bucket}/models/{MODEL_NAME}/ on {server.endpoint}.\n"
+                )
+                first = _run(by_name, work, settings, "First run: the model comes from S3.", say)
+        except LocalS3Error as error:
+            say(f"{error}\nGoing on without it: the model is loaded from the package's own directory.\n")
+            local = [*segment, "--model-path", str(demo_model_path())]
+            _run(local, work, {}, "Run from a local directory.", say)
+        else:
+            second = _run(
+                by_name, work, settings, "Second run: the server is stopped; the model is cached.", say
+            )
+            say(f"First run, from S3: {first:.1f} s. Second run, from the cache: {second:.1f} s.")
     say(f"Look at the pictures in {output}{os.sep}: rooms, walls and doors are coloured.")
+
+
+@contextmanager
+def _workplace() -> Iterator[Path]:
+    """A working directory for the commands and the model cache, away from the reader's own files."""
+    with tempfile.TemporaryDirectory(prefix="kkg-demo-", ignore_cleanup_errors=True) as temporary:
+        work = Path(temporary).resolve()
+        (work / ".env").touch()  # the search for settings goes upwards, and ends at the first such file
+        yield work
 
 
 def sample_plans() -> list[Path]:
@@ -65,7 +83,7 @@ def sample_plans() -> list[Path]:
     raise DemoError("The sample plans are not installed.", next_step="pass a drawing: kkg demo plan.png")
 
 
-def user_environment(server: LocalS3, cache: Path) -> dict[str, str]:
+def user_settings(server: LocalS3, cache: Path) -> dict[str, str]:
     """The variables a user would write into ``.env``."""
     return {
         **server.reader.environment(),
@@ -76,21 +94,17 @@ def user_environment(server: LocalS3, cache: Path) -> dict[str, str]:
     }
 
 
-def _run(arguments: list[str], environment: Mapping[str, str], title: str, say: Say) -> float:
-    """Run ``kkg`` in a process of its own; return the seconds it took."""
+def _run(arguments: list[str], work: Path, settings: Mapping[str, str], title: str, say: Say) -> float:
+    """Run ``kkg`` in a process of its own, with no settings but these; return the seconds it took."""
     say(f"== {title}")
     say(f"$ kkg {' '.join(arguments)}")
     began = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "kkg_area_detection", *arguments],
-        env={**_without_aws(os.environ), **environment},
+        env={**plain_environment(), **settings},
+        cwd=work,
         check=False,
     )
     if done.returncode:
         raise DemoError(f"The command ended with status {done.returncode}; its message is above.")
     return time.perf_counter() - began
-
-
-def _without_aws(environment: Mapping[str, str]) -> dict[str, str]:
-    """The reader's own AWS settings must not leak into the demonstration."""
-    return {name: value for name, value in environment.items() if not name.startswith("AWS_")}

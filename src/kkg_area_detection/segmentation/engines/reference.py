@@ -61,11 +61,9 @@ class ReferenceEngine:
         """
         check_model_directory(directory)
         network = load_network(directory)
-        config = network.config
         with explained_out_of_memory(device, "while the model was loaded"):
             network = network.to(device)
-        id2label = {int(index): str(label) for index, label in config.id2label.items()}
-        return cls(network.eval(), id2label, device)
+        return cls(network.eval(), _labels(network), device)
 
     @property
     def id2label(self) -> dict[int, str]:
@@ -159,6 +157,13 @@ def load_network(directory: Path, tensors: dict[str, torch.Tensor] | None = None
         ) from error
     _check_report(directory, report)
     return network
+
+
+def _labels(network: Any) -> dict[int, str]:
+    """The label of every class; those that ``config.json`` leaves out get transformers' own, ``LABEL_<n>``."""
+    labels = {int(index): str(label) for index, label in network.config.id2label.items()}
+    n_classes = network.class_predictor.out_features - 1  # the last one is "no object"
+    return {index: f"LABEL_{index}" for index in range(n_classes)} | labels
 
 
 def _check_report(directory: Path, report: dict[str, Any]) -> None:
