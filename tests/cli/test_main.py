@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,12 @@ def test_verbose_shows_the_cause_of_an_error_that_ends_the_command(tmp_path: Pat
     assert "NotADirectoryError" in kkg("-v", "segment", "x.png/x", "-p", tmp_path).stderr
 
 
+def heed_signals() -> None:
+    """Runs in the child: whoever runs the tests in the background, or under nohup, has it ignore some."""
+    for name in ("SIGINT", "SIGHUP"):
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals")
 @pytest.mark.parametrize(
     ("sent", "status", "words"),
@@ -174,7 +181,8 @@ def test_signals_end_a_stalled_download_at_once(
         }.items():
             monkeypatch.setenv(name, value)
         command = [sys.executable, "-m", "kkg_area_detection", "segment", "x.png", "-n", "large", "-d", "cpu"]
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        popen = partial(subprocess.Popen, preexec_fn=heed_signals)
+        with popen(command, stderr=subprocess.PIPE, text=True) as process:
             connection, _ = silent.accept()  # the request is on its way
             with connection:
                 time.sleep(0.2)

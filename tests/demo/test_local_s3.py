@@ -53,10 +53,12 @@ def test_it_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 HOLDER = """
-import json, time
+import json, signal, time
 from kkg_area_detection.demo import local_s3 as module
 ports = module._free_ports(8)
 module._free_ports = lambda _: ports
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored
 with module.local_s3() as server:
     print(json.dumps([server.endpoint, ports]), flush=True)
     time.sleep(60)
@@ -64,9 +66,9 @@ with module.local_s3() as server:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals")
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGHUP])
+@pytest.mark.parametrize("sent", ["SIGKILL", "SIGHUP"])
 def test_it_ends_with_a_holder_that_is_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: signal.Signals
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: str
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path / "work"))
     with subprocess.Popen([sys.executable, "-c", HOLDER], stdout=subprocess.PIPE, text=True) as holder:
@@ -74,7 +76,7 @@ def test_it_ends_with_a_holder_that_is_killed(
         endpoint, ports = json.loads(holder.stdout.readline())
         assert module._answers(endpoint)
         assert list((tmp_path / "work").iterdir())
-        holder.send_signal(sent)
+        holder.send_signal(getattr(signal, sent))
     deadline = time.monotonic() + 20
     while list((tmp_path / "work").iterdir()) and time.monotonic() < deadline:
         time.sleep(0.05)

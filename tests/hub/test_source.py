@@ -53,6 +53,7 @@ def test_with_a_manifest_only_its_files_are_the_model() -> None:
 @pytest.mark.parametrize(
     ("stored", "error", "words"),
     [
+        ({"m/kkg-manifest.json": manifest(FILES, "uploading")}, ObjectChangedError, "being uploaded"),
         (
             {**FILES, "m/kkg-manifest.json": manifest(FILES, "uploading")},
             ObjectChangedError,

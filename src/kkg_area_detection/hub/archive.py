@@ -16,12 +16,11 @@ from typing import IO, cast
 
 from kkg_area_detection.errors import DiskFullError, InvalidModelError, UnsafeKeyError
 from kkg_area_detection.hub.disk import disk_errors, free_bytes
-from kkg_area_detection.hub.names import check_collisions, safe_relative_path
+from kkg_area_detection.hub.names import CLUTTER, check_collisions, safe_relative_path
 from kkg_area_detection.model_directory import CONFIG_NAME
 from kkg_area_detection.progress import format_bytes
 
 MAX_MEMBERS = 10_000
-_CLUTTER = ("__MACOSX/", ".DS_Store", "Thumbs.db", "desktop.ini")  # what file managers add by themselves
 
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -126,7 +125,7 @@ def _open_tar_member(opened: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes
 def _checked(members: Iterator[_Member], origin: str) -> list[_Member]:
     kept = []
     for member in members:
-        if member.name.startswith(_CLUTTER) or PurePosixPath(member.name).name in _CLUTTER:
+        if member.name.startswith("__MACOSX/") or PurePosixPath(member.name).name in CLUTTER:
             continue
         kept.append(member)
         if len(kept) > MAX_MEMBERS:

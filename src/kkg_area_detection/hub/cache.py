@@ -26,7 +26,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kkg_area_detection.errors import CacheNotWritableError, InvalidModelError, ModelNotFoundError, UsageError
-from kkg_area_detection.hub.receipt import Receipt, check_files, read_receipt, write_receipt
+from kkg_area_detection.hub.names import CLUTTER
+from kkg_area_detection.hub.receipt import Receipt, check_files, is_untouched, read_receipt, write_receipt
 from kkg_area_detection.hub.staging import Staging, open_staging
 from kkg_area_detection.model_directory import (
     CONFIG_NAME,
@@ -134,14 +135,13 @@ class ModelCache:
         try:
             target, aside = self._make_room(target, staged)
             try:
-                staged.rename(target)
+                _move_in(staged, target, receipt)
             except OSError:
                 if aside is not None and not target.exists():
                     aside.rename(target)
                 raise
-            write_receipt(_receipt_path(target), receipt, target)
         except OSError as error:
-            if self._is_sound(target):  # another process was faster by a hair
+            if not replace and self._is_sound(target):  # another process was faster by a hair
                 return target
             raise CacheNotWritableError(
                 f"The model cannot be put into {target}: {error.strerror}.",
@@ -188,7 +188,7 @@ class ModelCache:
         if not os.path.lexists(target):
             return target, None
         aside = staged.parent / f"aside-{uuid.uuid4().hex[:12]}"  # goes with the staging directory
-        if self.receipt_of(target) is None:  # it is not ours to delete
+        if not self._is_ours(target):  # it is not ours to delete
             moment = time.strftime("%Y%m%d-%H%M%S")
             aside = (
                 target.parent / BOOKKEEPING / "replaced" / f"{target.name}-{moment}-{uuid.uuid4().hex[:4]}"
@@ -203,6 +203,9 @@ class ModelCache:
                 waiting.rename(aside)
             logger.warning("%s is in use; the new model waits in %s.", target, waiting)
             return waiting, None
+        outdated = _pending(target.parent, target.name)
+        with suppress(OSError):  # a newer one waited there, but not the newest any more
+            outdated.rename(staged.parent / f"aside-{uuid.uuid4().hex[:12]}")
         if aside.parent.name == "replaced":
             logger.warning("%s was not fetched by this library; it is kept in %s.", target, aside)
         return target, aside
@@ -257,23 +260,36 @@ class ModelCache:
             next_step="set MODEL_CACHE_DIR to a directory that you may write.",
         ) from failure
 
+    def _is_ours(self, directory: Path) -> bool:
+        """Whether all of a directory is what we published: not another with a recycled inode, nothing added."""
+        if directory.is_symlink():
+            return False
+        receipt = self.receipt_of(directory) if directory.is_dir() else None
+        if receipt is None or not any(is_untouched(file, directory) for file in receipt.files):
+            return False
+        known = {directory / file.path for file in receipt.files}
+        return all(
+            path in known or path.name in CLUTTER for path in directory.rglob("*") if not path.is_dir()
+        )
+
     def _settle_pending(self, layer: Path, name: str) -> None:
         """Let a waiting model take its place, if nobody uses the old one any more."""
         waiting, target = _pending(layer, name), layer / name
         if not waiting.is_dir():
             return
-        ours = self.receipt_of(target) is not None if target.is_dir() else False
-        if os.path.lexists(target) and not ours:
-            return  # somebody put something else there meanwhile
+        ours = self._is_ours(target)
+        if not self._is_sound(waiting) or (os.path.lexists(target) and not ours):
+            return  # it was damaged, or somebody put something else there meanwhile
         aside = layer / BOOKKEEPING / "staging" / f"removed-{uuid.uuid4().hex[:12]}"
         with suppress(OSError):
             receipt = read_receipt(_receipt_path(waiting), waiting)
             if ours:
                 aside.parent.mkdir(parents=True, exist_ok=True)
                 target.rename(aside)
-            waiting.rename(target)
             if receipt is not None:
-                write_receipt(_receipt_path(target), receipt, target)
+                _move_in(waiting, target, receipt)
+            else:
+                waiting.rename(target)
         shutil.rmtree(aside, ignore_errors=True)
 
     def _is_sound(self, directory: Path) -> bool:
@@ -301,6 +317,19 @@ def _receipt_path(directory: Path) -> Path:
     if directory.parent.name == "pending" and directory.parents[1].name == BOOKKEEPING:
         return directory.parents[1] / "receipts" / f"{directory.name}.pending.json"
     return directory.parent / BOOKKEEPING / "receipts" / f"{directory.name}.json"
+
+
+def _move_in(source: Path, target: Path, receipt: Receipt) -> None:
+    """The receipt first: it fits the directory, whose inode moves along, and nothing else."""
+    path = _receipt_path(target)
+    before = path.read_bytes() if path.exists() else None
+    write_receipt(path, receipt, source)
+    try:
+        source.rename(target)
+    except OSError:
+        if before is not None:
+            path.write_bytes(before)
+        raise
 
 
 def _is_writable(layer: Path) -> bool:

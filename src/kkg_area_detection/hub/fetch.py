@@ -20,9 +20,9 @@ from kkg_area_detection.errors import (
 from kkg_area_detection.hub.archive import unpack
 from kkg_area_detection.hub.cache import ModelCache
 from kkg_area_detection.hub.disk import free_bytes
-from kkg_area_detection.hub.integrity import Checksum, digest_of
+from kkg_area_detection.hub.integrity import Checksum, digest_of, file_matches
 from kkg_area_detection.hub.plan import DownloadPlan
-from kkg_area_detection.hub.receipt import Receipt, ReceiptFile, unchanged_files
+from kkg_area_detection.hub.receipt import Receipt, ReceiptFile, is_untouched, unchanged_files
 from kkg_area_detection.hub.s3 import S3Store
 from kkg_area_detection.hub.source import ModelSource
 from kkg_area_detection.hub.staging import Staging
@@ -73,6 +73,7 @@ def fetch_model(
                 if attempt == SNAPSHOT_ATTEMPTS:
                     raise
                 logger.warning("%s Listing it again.", error.what)
+                cached = _sound_model(cache, name)
     raise AssertionError("unreachable")
 
 
@@ -103,11 +104,19 @@ def _fetch_snapshot(
         _check_disk(plan, wanted, staging)
         progress.start(f"Fetching model {name!r}", wanted.total_bytes)
         if cached is not None:
-            _reuse(cached, staging, known)
+            try:
+                _reuse(cached, staging, known)
+            except FileNotFoundError as error:
+                raise ObjectChangedError(
+                    f"{cached} was changed meanwhile.", next_step="try again."
+                ) from error
         fetched = _download(source, wanted, staging, progress)
         _check_promises(fetched, promised, staging)
         staged, files = _finish(plan, staging, fetched, known, promised)
         source.check_unchanged(plan)
+        for one in known.values():
+            if not is_untouched(one, staged) and not file_matches(one.checksum, staged / one.path):
+                raise ObjectChangedError(f"{cached} was edited meanwhile.", next_step="try again.")
         now = datetime.now(UTC).isoformat(timespec="seconds")
         directory = cache.publish(
             staged, name, Receipt(plan.uri, now, tuple(files), etags), replace=cached is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -164,6 +163,9 @@ def remove(cache: ModelCache, name: str) -> int:
     try:
         (bookkeeping / "staging").mkdir(parents=True, exist_ok=True)
         grave = bookkeeping / "staging" / f"removed-{uuid.uuid4().hex[:12]}"
+        waiting = bookkeeping / "pending" / name
+        if waiting.is_dir():
+            waiting.rename(grave.with_name(f"removed-{uuid.uuid4().hex[:12]}"))
         directory.rename(grave)
         (bookkeeping / "receipts" / f"{name}.json").unlink(missing_ok=True)
     except OSError as error:
@@ -172,7 +174,8 @@ def remove(cache: ModelCache, name: str) -> int:
             cause="you may not write there, or a program is using the model.",
             next_step="close programs that use the model, or ask whoever owns the directory.",
         ) from error
-    shutil.rmtree(grave, ignore_errors=True)
+    for one in (bookkeeping / "staging").glob("removed-*"):
+        discard(one)
     return size
 
 

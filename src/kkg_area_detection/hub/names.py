@@ -12,6 +12,9 @@ from pathlib import PurePosixPath
 
 from kkg_area_detection.errors import UnsafeKeyError, UsageError
 
+# What file managers put into folders by themselves.
+CLUTTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+
 MAX_NAME_LENGTH = 100
 MAX_NAME_BYTES = 180  # in UTF-8; file systems allow 255, and we put something behind some names
 _FORBIDDEN_CHARACTERS = frozenset('<>:"|?*\\')

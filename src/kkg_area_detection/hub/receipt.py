@@ -84,9 +84,19 @@ def read_receipt(path: Path, directory: Path) -> Receipt | None:
     try:
         raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         receipt = Receipt(**{**raw, "files": tuple(_file(entry) for entry in raw["files"])})
+        ours = receipt.directory_id == directory.stat().st_ino
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    return receipt if receipt.directory_id == directory.stat().st_ino else None
+    return receipt if ours else None
+
+
+def is_untouched(file: ReceiptFile, directory: Path) -> bool:
+    """Whether a file has the size and time that the receipt gives."""
+    try:
+        status = (directory / file.path).stat()
+    except OSError:
+        return False
+    return (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns)
 
 
 def check_files(receipt: Receipt, directory: Path, *, thoroughly: bool = False) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from kkg_area_detection.errors import InvalidModelError, ObjectChangedError, ObjectNotFoundError
@@ -10,7 +10,6 @@ from kkg_area_detection.hub import manifest as manifests
 from kkg_area_detection.hub.integrity import Checksum
 from kkg_area_detection.hub.plan import (
     DownloadPlan,
-    PlannedFile,
     RemoteObject,
     folder_above,
     is_prefix,
@@ -46,7 +45,9 @@ class ModelSource:
         """
         listing = self._list(self.key)
         if is_prefix(self.key):
-            return self._narrow_to_manifest(plan_prefix(self.bucket, self.key, listing))
+            manifest = self._manifest_in(listing)
+            plan = plan_prefix(self.bucket, self.key, listing)
+            return (plan, {}) if manifest is None else self._narrow(plan, manifest)
         siblings: list[RemoteObject] = []
         if self.key.lower().endswith(".safetensors"):
             siblings = self._list(folder_above(self.key), recursive=False)
@@ -76,23 +77,38 @@ class ModelSource:
             limit=LIST_ATTEMPTS,
         )
 
-    def _narrow_to_manifest(self, plan: DownloadPlan) -> tuple[DownloadPlan, Mapping[str, Checksum]]:
-        """Follow the manifest where there is one: its files, and all of them."""
+    def _manifest_in(self, listing: Sequence[RemoteObject]) -> manifests.Manifest | None:
+        item = next((item for item in listing if item.key == self.key + manifests.MANIFEST_NAME), None)
+        if item is None:
+            return None
+        manifest = manifests.parse(self._read_manifest(item), s3_uri(self.bucket, item.key))
+        if manifest.state != "complete":
+            raise self._being_uploaded()
+        return manifest
+
+    def _narrow(
+        self, plan: DownloadPlan, manifest: manifests.Manifest
+    ) -> tuple[DownloadPlan, Mapping[str, Checksum]]:
+        """Follow the manifest: its files, and all of them."""
         by_path = {str(file.path): file for file in plan.files}
-        own = by_path.pop(manifests.MANIFEST_NAME, None)
-        if own is None:
-            return plan, {}
-        uri = s3_uri(plan.bucket, own.source.key)
-        manifest = manifests.parse(self._read_manifest(own.source), uri)
-        files = _named_files(manifest, by_path)
-        if files is None:
-            raise ObjectChangedError(
-                f"{plan.uri} is being uploaded, or its upload was not finished (see {uri}).",
-                cause="somebody is publishing a new version of the model.",
-                next_step="wait until the upload has ended and try again; if it was broken off, publish it again.",
-            )
+        files = [by_path.get(entry.path) for entry in manifest.files]
+        present = tuple(
+            file
+            for file, entry in zip(files, manifest.files, strict=True)
+            if file is not None and file.source.size == entry.size
+        )
+        if len(present) < len(files):
+            raise self._being_uploaded()
         promised = {one.path: Checksum("SHA256", bytes.fromhex(one.sha256)) for one in manifest.files}
-        return replace(plan, files=files), promised
+        return replace(plan, files=present), promised
+
+    def _being_uploaded(self) -> ObjectChangedError:
+        uri = s3_uri(self.bucket, self.key)
+        return ObjectChangedError(
+            f"{uri} is being uploaded, or its upload was not finished (see {manifests.MANIFEST_NAME} there).",
+            cause="somebody is publishing a new version of the model.",
+            next_step="wait until the upload has ended and try again; if it was broken off, publish it again.",
+        )
 
     def _read_manifest(self, item: RemoteObject) -> bytes:
         if item.size > manifests.MAX_MANIFEST_BYTES:
@@ -110,18 +126,3 @@ class ModelSource:
             return bytes(content[:done])
 
         return with_attempts(self.store, read, limit=LIST_ATTEMPTS)
-
-
-def _named_files(
-    manifest: manifests.Manifest, by_path: Mapping[str, PlannedFile]
-) -> tuple[PlannedFile, ...] | None:
-    """The files that a manifest names; None where they are not all there, or the upload goes on."""
-    if manifest.state != "complete":
-        return None
-    files = [by_path.get(entry.path) for entry in manifest.files]
-    present = tuple(
-        file
-        for file, entry in zip(files, manifest.files, strict=True)
-        if file is not None and file.source.size == entry.size
-    )
-    return present if len(present) == len(files) else None

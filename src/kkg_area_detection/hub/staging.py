@@ -117,6 +117,9 @@ def discard(directory: Path) -> None:
     grave = directory.with_name(f"removed-{uuid.uuid4().hex[:12]}")
     with suppress(OSError):
         directory.rename(grave)
+        if grave.is_symlink() or not grave.is_dir():
+            grave.unlink()
+            return
         shutil.rmtree(grave, ignore_errors=True)
 
 
