@@ -33,8 +33,8 @@ bench: $(VENV)/.bench-is-installed ## Measure us against plain transformers, bot
 	$(BIN)/python benchmarks/postprocessing.py
 	$(BIN)/python benchmarks/hub.py
 
-faults: $(VENV)/.tests-are-installed ## Slow fault storms: kills at random moments, racing processes
-	$(BIN)/python -m pytest -m faults --timeout=1800
+faults: $(VENV)/.tests-are-installed ## Fault storms, kills, races: a table of faults and outcomes (a quarter of an hour)
+	$(BIN)/python -m pytest -m faults -s --timeout=1800
 
 clean: ## Remove .venv, caches and results
 	rm -rf $(VENV) demo-output build dist .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

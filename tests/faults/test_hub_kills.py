@@ -17,7 +17,7 @@ from tests.conftest import safetensors_bytes, write_tiny_model
 
 pytestmark = [pytest.mark.faults, pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGKILL")]
 
-KILLS = 60
+KILLS = 200
 RACERS = 16
 WEIGHTS = 40_000_000
 
