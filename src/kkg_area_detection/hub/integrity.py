@@ -288,7 +288,7 @@ def _crc_function(algorithm: str) -> Callable[[bytes | memoryview, int], int]:
     except ImportError:
         return zlib.crc32 if algorithm == "CRC32" else _table_crc(algorithm)
     functions: dict[str, Callable[[bytes | memoryview, int], int]] = {
-        "CRC32": zlib.crc32,
+        "CRC32": checksums.crc32,
         "CRC32C": checksums.crc32c,
         "CRC64NVME": checksums.crc64nvme,
     }

@@ -114,7 +114,7 @@ def _checksum_of_reply(transfer: Transfer, item: RemoteObject, body: Body) -> Ch
 
 
 class _Pace:
-    """Reads about a second's worth at a time, and gives up a connection that trickles."""
+    """Reads at most about a second's worth at a time, and gives up a connection that trickles."""
 
     def __init__(self, first_bytes: int) -> None:
         self.next_bytes = min(first_bytes, tuning.CHUNK_BYTES)
@@ -128,8 +128,11 @@ class _Pace:
             EndpointError: There were too few for too long.
         """
         now = time.monotonic()
-        rate = n_bytes / max(now - self._last, 1e-6)
-        self.next_bytes = int(min(max(rate, tuning.LEAST_CHUNK_BYTES), tuning.CHUNK_BYTES))
+        # Powers of two, because odd sizes make every read and write cost half as much again.
+        if now - self._last < 1.0:
+            self.next_bytes = min(2 * self.next_bytes, tuning.CHUNK_BYTES)
+        else:
+            self.next_bytes = max(self.next_bytes // 2, tuning.LEAST_CHUNK_BYTES)
         self._last = now
         self._bytes += n_bytes
         elapsed = now - self._since
