@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,18 +99,16 @@ def _read_on(worker: Worker, state: FileState, progress: _RangeProgress, end: in
                 pace.check(len(chunk), item)
 
 
-def _write(out: object, chunk: memoryview) -> None:
+def _write(out: FileIO, chunk: memoryview) -> None:
     """Write all of it; an unbuffered file may take less at a time."""
     while len(chunk):
-        written: int = out.write(chunk)  # type: ignore[attr-defined]
-        chunk = chunk[written:]
+        chunk = chunk[out.write(chunk) :]
 
 
 def _checksum_of_reply(transfer: Transfer, item: RemoteObject, body: Body) -> Checksum | None:
     if integrity.is_multipart(body.headers, item.etag):
-        return transfer.reader.checksum(
-            transfer.bucket, item
-        )  # the size of a part takes a request of its own
+        # The size of a part takes a request of its own.
+        return transfer.reader.checksum(transfer.bucket, item)
     return integrity.offered_checksum(body.headers, item.etag, item.size, 0)
 
 

@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 from kkg_area_detection.errors import (
     EndpointError,
     ExpiredCredentialsError,
+    HubError,
     IntegrityError,
     TransferError,
     UnexpectedReplyError,
@@ -60,11 +61,11 @@ class Attempts:
         """Bytes arrived: whatever failed before has passed."""
         self._failures = 0
 
-    def after(self, error: Exception) -> None:
+    def after(self, error: HubError) -> None:
         """Pause, where another attempt makes sense.
 
         Raises:
-            Exception: ``error`` itself, where it does not.
+            HubError: ``error`` itself, where it does not.
         """
         if isinstance(error, ExpiredCredentialsError) and not self._renewed:
             self._renewed = True
@@ -78,7 +79,7 @@ class Attempts:
             raise error
         pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (self._failures - 1)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
         level = logging.WARNING if self._failures > 1 else logging.INFO
-        logger.log(level, "%s Attempt %d of %d follows.", error, self._failures + 1, self._limit)
+        logger.log(level, "%s Attempt %d of %d follows.", error.what, self._failures + 1, self._limit)
         self._cancelled.wait(pause)
 
 
