@@ -15,9 +15,11 @@ from kkg_area_detection.segmentation.preprocessing import ProcessorSettings, pre
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL import Image
 
-    from kkg_area_detection.segmentation.engines import Engine
+    from kkg_area_detection.segmentation.engines import Engine, MaskOutputs
     from kkg_area_detection.segmentation.result import SegmentationResult
 
 
@@ -68,19 +70,71 @@ class Segmenter:
             ImageError: The image is not in mode RGB.
             DeviceError: The device's memory was not enough.
         """
-        if not 0 <= threshold <= 1:
-            raise UsageError(
-                f"threshold is {threshold}.", next_step="pass a number between 0 and 1, such as 0.5."
-            )
-        pixel_values = torch.from_numpy(prepare(image, self.settings))[None]
+        check_threshold(threshold)
+        outputs = self.run(torch.from_numpy(self.prepare(image))[None])
+        return self.finish(
+            outputs.class_logits[0], outputs.mask_logits[0], (image.height, image.width), threshold
+        )
+
+    def prepare(self, image: Image.Image) -> NDArray[np.float32]:
+        """Turn a picture into the network's input: shape (3, h, w); see ``preprocessing.prepare``."""
+        return prepare(image, self.settings)
+
+    def run(self, pixel_values: torch.Tensor) -> MaskOutputs:
+        """Run the network on a batch of prepared pictures of one shape.
+
+        Args:
+            pixel_values: Shape (B, 3, h, w), float32, on any device.
+
+        Returns:
+            The logits, on the engine's device.
+
+        Raises:
+            DeviceError: The device's memory was not enough.
+        """
         height, width = pixel_values.shape[-2:]
         with explained_out_of_memory(self.engine.device, f"on an input of {height} x {width} pixels"):
-            outputs = self.engine.forward(pixel_values)
+            return self.engine.forward(pixel_values)
+
+    def finish(
+        self,
+        class_logits: torch.Tensor,
+        mask_logits: torch.Tensor,
+        image_shape: tuple[int, int],
+        threshold: float,
+    ) -> SegmentationResult:
+        """Turn the logits of one picture into its segments.
+
+        Args:
+            class_logits: Shape (Q, C + 1).
+            mask_logits: Shape (Q, h / 4, w / 4).
+            image_shape: Height and width of the picture in pixels.
+            threshold: Least score of a segment, 0 to 1.
+
+        Returns:
+            The segments, in the picture's own pixels.
+
+        Raises:
+            DeviceError: The device's memory was not enough.
+        """
+        with explained_out_of_memory(self.engine.device, "while segments were made of its results"):
             return find_segments(
-                outputs.class_logits[0],
-                outputs.mask_logits[0],
-                image_shape=(image.height, image.width),
+                class_logits,
+                mask_logits,
+                image_shape=image_shape,
                 threshold=threshold,
                 grid_shape=PAINTING_GRIDS[self.settings.kind],
                 id2label=self.engine.id2label,
             )
+
+
+def check_threshold(threshold: float) -> None:
+    """Pass silently where a threshold can be one.
+
+    Raises:
+        UsageError: It is not within 0 to 1.
+    """
+    if not 0 <= threshold <= 1:
+        raise UsageError(
+            f"threshold is {threshold}.", next_step="pass a number between 0 and 1, such as 0.5."
+        )
