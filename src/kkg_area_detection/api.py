@@ -6,23 +6,28 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kkg_area_detection.documents import ImageLike, open_image
 from kkg_area_detection.errors import InvalidModelError, ModelNotFoundError, NotInitializedError
+from kkg_area_detection.hub.cache import ModelCache
 from kkg_area_detection.hub.plan import s3_uri
 from kkg_area_detection.hub.resolve import resolve_model
 from kkg_area_detection.model_directory import check_model_directory, fingerprint
-from kkg_area_detection.progress import show_progress
-from kkg_area_detection.settings import Settings
+from kkg_area_detection.progress import show_item_progress, show_progress
+from kkg_area_detection.segmentation.startup import Startup
+from kkg_area_detection.settings import Settings, default_engine
 
 if TYPE_CHECKING:
     import torch
 
+    from kkg_area_detection.segmentation.engines.selection import EngineChoice
     from kkg_area_detection.segmentation.result import SegmentationResult
     from kkg_area_detection.segmentation.segmenter import Segmenter
+    from kkg_area_detection.segmentation.streaming import SegmentationStream
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +48,9 @@ def initialize_model(
     model_name: str | None = None,
     *,
     refresh: bool = False,
+    engine: str | None = None,
+    precision: str = "auto",
+    warmup: bool = False,
     progress: bool | None = None,
 ) -> None:
     """Load the model that ``get_segmentation_result`` will use, fetching it from S3 where needed.
@@ -57,26 +65,38 @@ def initialize_model(
         model_name: Name of a model: the cached one if it is there, complete and sound, else the one in S3
             (``S3_BUCKET_NAME``, ``S3_MODEL_KEY``). Ignored where ``model_path`` is given.
         refresh: Compare a cached model with S3 first, and fetch the files that have changed.
+        engine: What runs the network. ``"native"``: our own code. ``"reference"``: transformers, slower.
+            ``"openvino"``: on a CPU, with the extra of that name installed. ``"auto"``: native, and transformers
+            for a model that native does not know. None takes ``KKG_ENGINE``, or ``"auto"``.
+        precision: Of the matrix products: ``"float32"``, ``"bfloat16"``, ``"float16"``, or ``"auto"``: float32 on
+            a CPU, float16 on a GPU.
+        warmup: Run the network once, so that the first image takes no longer than the others.
         progress: True for a progress bar, False for silence, None for a bar on a terminal and log lines
             elsewhere.
 
     Raises:
-        UsageError: Neither ``model_path`` nor ``model_name`` is given.
+        UsageError: Neither ``model_path`` nor ``model_name`` is given, there is no such engine or precision, or
+            the engine cannot run this model.
         DeviceError: The device is unknown or not usable here.
         ModelNotFoundError: There is no directory at ``model_path``.
         InvalidModelError: The model is incomplete, malformed, or of an unsupported kind.
         SettingsError: The model is not cached and S3 is not configured.
-        MissingDependencyError: The model is not cached and boto3 is not installed.
+        MissingDependencyError: The model is not cached and boto3 is not installed, or the engine is not.
         HubError: The model could not be fetched; the leaf says why.
     """
     global _current  # noqa: PLW0603 - one model a process is the contract
-    from kkg_area_detection.segmentation.device import resolve_device
+    from kkg_area_detection.segmentation.device import parse_device
+    from kkg_area_detection.segmentation.engines.selection import EngineChoice
 
+    choice = EngineChoice.parse(engine or default_engine(), precision)
+    parse_device(device)  # before the download: a typo should not cost 800 MB
     with _initializing:
-        chosen_device = resolve_device(device)  # before the download: a typo should not cost 800 MB
         with show_progress(progress) as sink:
-            directory = resolve_model(model_path, model_name, sink, refresh=refresh)
-        _current = _load_unchanged(directory, chosen_device, _current)
+            startup = Startup(device, sink)
+            directory = resolve_model(model_path, model_name, startup, refresh=refresh)
+        _current = _load_unchanged(directory, startup.device(), choice, _current)
+        if warmup:
+            _current.segmenter.warm_up()
 
 
 def get_segmentation_result(image: ImageLike, *, threshold: float = 0.5) -> SegmentationResult:
@@ -98,13 +118,59 @@ def get_segmentation_result(image: ImageLike, *, threshold: float = 0.5) -> Segm
         ImageNotFoundError: There is no file at the path.
         ImageError: The image cannot be read.
     """
-    model = _current
-    if model is None:
-        raise NotInitializedError(
-            "No model is loaded.",
-            next_step="call kkg_area_detection.initialize_model(model_name='large') first.",
-        )
-    return model.segmenter.segment(open_image(image), threshold)
+    return _loaded_segmenter().segment(open_image(image), threshold)
+
+
+def get_segmentation_results(
+    images: Iterable[ImageLike],
+    *,
+    batch_size: int | None = None,
+    threshold: float = 0.5,
+    progress: bool | None = None,
+) -> SegmentationStream:
+    """Segment many drawings with the model that ``initialize_model`` loaded.
+
+    Preparing, running and post-processing overlap, and the next drawings are under way while the caller is
+    busy with a result. Memory does not grow with their number: at most ``4 * batch_size`` are on their way.
+    Drawings of different sizes are never padded or stretched; only those of equal input size share a batch.
+
+    Args:
+        images: As for ``get_segmentation_result``; any iterable, also an endless one. It is read on a
+            background thread, as far ahead as needed.
+        batch_size: The most drawings to run at a time; fewer where the GPU's memory is not enough. None means
+            1 on the CPU, where more are no faster, and 8 on a GPU. With 1, the results are exactly those of
+            ``get_segmentation_result``; with more, scores can differ in their last digits.
+        threshold: Least score (class probability times mean mask probability, 0 to 1) of a segment.
+        progress: True for a progress bar, False for silence, None for a bar on a terminal and log lines
+            elsewhere.
+
+    Returns:
+        An iterator over the results, in the order of ``images``. Where a drawing cannot be segmented, ``next``
+        raises an error that names it, and goes on with the one after when it is called again. Nothing is read
+        before the first ``next``. Leaving a ``for`` loop over it ends it; so do ``close`` and ``with``.
+
+    Raises:
+        NotInitializedError: ``initialize_model`` has not been called, or has not succeeded yet.
+        UsageError: The threshold or the batch size cannot be one, or ``images`` is a single image.
+
+    Example:
+        >>> results = get_segmentation_results(paths)  # doctest: +SKIP
+        >>> for path in paths:  # doctest: +SKIP
+        ...     try:
+        ...         print(path, next(results))
+        ...     except ImageError as error:
+        ...         print(error)
+    """
+    segmenter = _loaded_segmenter()
+    from kkg_area_detection.segmentation.streaming import SegmentationStream
+
+    return SegmentationStream(
+        segmenter,
+        images,
+        batch_size=batch_size,
+        threshold=threshold,
+        progress=show_item_progress(progress),
+    )
 
 
 def publish_model(
@@ -159,14 +225,26 @@ def demo_model_path() -> Path:
     return Path(__file__).parent / "demo" / "model"
 
 
-def _load_unchanged(directory: Path, device: torch.device, current: _LoadedModel | None) -> _LoadedModel:
+def _loaded_segmenter() -> Segmenter:
+    model = _current
+    if model is None:
+        raise NotInitializedError(
+            "No model is loaded.",
+            next_step="call kkg_area_detection.initialize_model(model_name='large') first.",
+        )
+    return model.segmenter
+
+
+def _load_unchanged(
+    directory: Path, device: torch.device, choice: EngineChoice, current: _LoadedModel | None
+) -> _LoadedModel:
     """Load a directory, and again where another process has replaced it meanwhile: never a mix of two models."""
     for attempts_left in (2, 1, 0):
         try:
-            identity = (directory.resolve(), fingerprint(directory), str(device))
+            identity = (directory.resolve(), fingerprint(directory), str(device), choice)
             if current is not None and current.identity == identity:
                 return current
-            model = _LoadedModel(_load(directory, device), identity)
+            model = _LoadedModel(_load(directory, device, choice), identity)
             if fingerprint(directory) == identity[1] or not attempts_left:
                 return model
         except (InvalidModelError, ModelNotFoundError, FileNotFoundError):
@@ -176,11 +254,15 @@ def _load_unchanged(directory: Path, device: torch.device, current: _LoadedModel
     raise AssertionError("unreachable")
 
 
-def _load(directory: Path, device: torch.device) -> Segmenter:
+def _load(directory: Path, device: torch.device, choice: EngineChoice) -> Segmenter:
     from kkg_area_detection.segmentation.segmenter import Segmenter
 
     logger.info("Loading %s on %s.", directory, device)
-    return Segmenter.load(directory, device)
+    return Segmenter.load(directory, device, choice, _directory_for_derived)
+
+
+def _directory_for_derived() -> Path:
+    return ModelCache.at(Settings.load().cache_dirs).derived()
 
 
 def _check_that_it_loads(directory: Path) -> None:

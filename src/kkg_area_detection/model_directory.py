@@ -56,25 +56,16 @@ def _check(directory: Path) -> None:
         )
     if (directory / PROCESSOR_NAME).exists():
         read_json_object(directory / PROCESSOR_NAME)
-    for path in _weights_files(directory):
+    for path in weights_files(directory):
         _check_safetensors(path)
 
 
-def fingerprint(directory: Path) -> tuple[tuple[str, int, int], ...]:
-    """Names, sizes (bytes) and modification times (ns) of a model's files: changes when the model does."""
-    entries = ((path.name, path.stat()) for path in sorted(directory.iterdir()) if path.is_file())
-    return tuple((name, status.st_size, status.st_mtime_ns) for name, status in entries)
+def weights_files(directory: Path) -> list[Path]:
+    """The files that together hold the weights.
 
-
-def pickle_refused(place: str) -> InvalidModelError:
-    """The error for weights that could run code when loaded."""
-    return InvalidModelError(
-        f"{place} holds its weights as a pickle, which is never loaded because it can run any code.",
-        next_step="if you trust it, convert and upload it: kkg models push DIRECTORY --name NAME --convert",
-    )
-
-
-def _weights_files(directory: Path) -> list[Path]:
+    Raises:
+        InvalidModelError: There are none, some are missing, or they are pickles.
+    """
     if (directory / WEIGHTS_NAME).is_file():
         return [directory / WEIGHTS_NAME]
     index_path = directory / INDEX_NAME
@@ -89,6 +80,20 @@ def _weights_files(directory: Path) -> list[Path]:
         next_step=f"rename the weights to {WEIGHTS_NAME}."
         if others
         else "copy the whole model directory again.",
+    )
+
+
+def fingerprint(directory: Path) -> tuple[tuple[str, int, int], ...]:
+    """Names, sizes (bytes) and modification times (ns) of a model's files: changes when the model does."""
+    entries = ((path.name, path.stat()) for path in sorted(directory.iterdir()) if path.is_file())
+    return tuple((name, status.st_size, status.st_mtime_ns) for name, status in entries)
+
+
+def pickle_refused(place: str) -> InvalidModelError:
+    """The error for weights that could run code when loaded."""
+    return InvalidModelError(
+        f"{place} holds its weights as a pickle, which is never loaded because it can run any code.",
+        next_step="if you trust it, convert and upload it: kkg models push DIRECTORY --name NAME --convert",
     )
 
 

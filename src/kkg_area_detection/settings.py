@@ -8,6 +8,7 @@
 ``MODEL_CACHE_DIR``           where models are kept on this machine (optional); several directories, separated
                               as in ``PATH``, are layers: read from any, write to the last writable
 ``KKG_OFFLINE``               ``1``: never open a connection
+``KKG_ENGINE``                what runs the network: ``auto``, ``native``, ``openvino`` or ``reference``
 ============================  ===========================================================================
 
 Everything else that begins with ``AWS_`` (keys, profiles, ``AWS_ENDPOINT_URL_S3``, ``AWS_CA_BUNDLE``) is
@@ -101,6 +102,16 @@ class Settings:
                 "(see .env.example), or pass model_path=... to load a local directory.",
             )
         return self.bucket, self.model_key.replace(MODEL_NAME_FIELD, model_name)
+
+
+def default_engine() -> str | None:
+    """The engine that ``KKG_ENGINE`` names, in the environment or in ``.env``; None where it is not set.
+
+    Raises:
+        SettingsError: ``.env`` is there, but cannot be read.
+    """
+    load_dotenv()
+    return _get("KKG_ENGINE")
 
 
 def load_dotenv() -> Path | None:

@@ -100,6 +100,11 @@ class ModelCache:
         if receipt is not None:
             check_files(receipt, directory, thoroughly=thoroughly)
 
+    def derived(self) -> Path:
+        """Where an engine may keep what it derives from a model; it may not be writable."""
+        writable = [layer for layer in self.layers if _is_writable(layer)]
+        return (writable or self.layers)[-1] / BOOKKEEPING / "derived"
+
     def receipt_of(self, directory: Path) -> Receipt | None:
         """The receipt of a model in this cache; None where it was copied in by hand."""
         return read_receipt(_receipt_path(directory), directory)

@@ -8,12 +8,12 @@ import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import torch
-
 from kkg_area_detection.errors import DeviceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import torch
 
 _VALID_NAMES = '"cpu", "cuda", "cuda:0", "cuda:1", ..., "mps"'
 
@@ -33,17 +33,33 @@ def resolve_device(device: str | torch.device | None) -> torch.device:
     Raises:
         DeviceError: The name is unknown, or the device is not usable here; the message says why.
     """
-    if device is None:
+    kind, index = parse_device(device)
+    if kind is None:
         return _best_device()
-    match = re.fullmatch(r"(cpu|cuda|mps)(?::(\d+))?", str(device).strip().lower())
-    if match is None or (match[1] != "cuda" and int(match[2] or 0) > 0):
-        raise DeviceError(f"There is no device {str(device)!r}.", next_step=f"use one of {_VALID_NAMES}.")
-    kind = match[1]
     if kind == "cuda":
-        return _cuda_device(None if match[2] is None else int(match[2]))
+        return _cuda_device(index)
+    import torch
+
     if kind == "mps":
         _require_mps()
     return torch.device(kind)
+
+
+def parse_device(device: str | torch.device | None) -> tuple[str | None, int | None]:
+    """Check the name of a device, without the seconds that importing torch takes.
+
+    Returns:
+        Its kind and its number, None where they are not given.
+
+    Raises:
+        DeviceError: There is no device of that name on any machine.
+    """
+    if device is None:
+        return None, None
+    match = re.fullmatch(r"(cpu|cuda|mps)(?::(\d+))?", str(device).strip().lower())
+    if match is None or (match[1] != "cuda" and int(match[2] or 0) > 0):
+        raise DeviceError(f"There is no device {str(device)!r}.", next_step=f"use one of {_VALID_NAMES}.")
+    return match[1], None if match[2] is None else int(match[2])
 
 
 @contextmanager
@@ -57,6 +73,8 @@ def explained_out_of_memory(device: torch.device, occasion: str) -> Iterator[Non
     Raises:
         DeviceError: The device's memory was not enough.
     """
+    import torch
+
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -68,6 +86,8 @@ def explained_out_of_memory(device: torch.device, occasion: str) -> Iterator[Non
 
 
 def _best_device() -> torch.device:
+    import torch
+
     if _why_cuda_is_unavailable() is None:
         return torch.device("cuda")
     if torch.backends.mps.is_available():
@@ -77,6 +97,8 @@ def _best_device() -> torch.device:
 
 
 def _cuda_device(index: int | None) -> torch.device:
+    import torch
+
     reason = _why_cuda_is_unavailable()
     if reason is not None:
         raise reason
@@ -92,6 +114,8 @@ def _cuda_device(index: int | None) -> torch.device:
 
 def _why_cuda_is_unavailable() -> DeviceError | None:
     """Find out what stands between PyTorch and a GPU; None where nothing does."""
+    import torch
+
     if not torch.backends.cuda.is_built():  # type: ignore[no-untyped-call]
         return DeviceError(
             "CUDA cannot be used.",
@@ -114,6 +138,8 @@ def _why_cuda_is_unavailable() -> DeviceError | None:
 
 
 def _require_mps() -> None:
+    import torch
+
     if torch.backends.mps.is_available():
         return
     if torch.backends.mps.is_built():

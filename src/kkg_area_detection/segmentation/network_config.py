@@ -24,6 +24,8 @@ _FIELDS_THAT_FETCH = (
     "use_timm_backbone",
 )
 
+_DEFAULT_CLASSES = 2  # those of transformers
+
 
 def read_network_config(directory: Path) -> dict[str, Any]:
     """Read ``config.json`` without the fields that make transformers fetch something.
@@ -47,6 +49,33 @@ def read_network_config(directory: Path) -> dict[str, Any]:
             next_step="load it once where that hub is reachable, and save it again with save_pretrained.",
         )
     return _without_fetching(fields) | {"backbone_config": _local_backbone(backbone)}
+
+
+def read_classes(path: Path, fields: dict[str, Any]) -> tuple[int, dict[int, str]]:
+    """Read how many classes there are, and their labels.
+
+    Args:
+        path: Of the ``config.json``, for messages.
+        fields: Its fields.
+
+    Returns:
+        The number of classes without "no object", and class index to label. Classes that the file leaves out
+        get transformers' own label, ``LABEL_<n>``.
+
+    Raises:
+        InvalidModelError: ``id2label`` is malformed.
+    """
+    named = fields.get("id2label")
+    try:
+        labels = {int(index): str(label) for index, label in (named or {}).items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InvalidModelError(
+            f"id2label in {path} is malformed.",
+            cause="it must be an object of class numbers and their labels.",
+            next_step="copy the file anew from where the model was saved.",
+        ) from error
+    n_classes = len(labels) if named is not None else _DEFAULT_CLASSES
+    return n_classes, {index: f"LABEL_{index}" for index in range(n_classes)} | labels
 
 
 def _without_fetching(fields: dict[str, Any]) -> dict[str, Any]:

@@ -6,21 +6,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from PIL import Image
 
 from kkg_area_detection.errors import UsageError
 from kkg_area_detection.segmentation.device import explained_out_of_memory
+from kkg_area_detection.segmentation.engines.selection import EngineChoice, load_engine
 from kkg_area_detection.segmentation.postprocessing import PAINTING_GRIDS, find_segments
 from kkg_area_detection.segmentation.preprocessing import ProcessorSettings, prepare
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
-    from PIL import Image
 
     from kkg_area_detection.segmentation.engines import Engine, MaskOutputs
     from kkg_area_detection.segmentation.result import SegmentationResult
+
+_A4_AT_100_DPI = (827, 1169)
 
 
 @dataclass(frozen=True)
@@ -36,12 +40,20 @@ class Segmenter:
     settings: ProcessorSettings
 
     @classmethod
-    def load(cls, directory: Path, device: torch.device) -> Segmenter:
+    def load(
+        cls,
+        directory: Path,
+        device: torch.device,
+        choice: EngineChoice = EngineChoice(),  # noqa: B008 - it is frozen
+        cache_directory: Callable[[], Path] | None = None,
+    ) -> Segmenter:
         """Load a model directory.
 
         Args:
             directory: As ``save_pretrained`` writes it, with or without ``preprocessor_config.json``.
             device: Where to run; see ``device.resolve_device``.
+            choice: Which engine, and in what precision.
+            cache_directory: Says where an engine may keep what it derives from the model; None: nowhere.
 
         Returns:
             The segmenter.
@@ -49,11 +61,20 @@ class Segmenter:
         Raises:
             ModelNotFoundError: There is no such directory.
             InvalidModelError: The directory does not hold a complete, sound Mask2Former model.
+            UsageError: The engine that was asked for cannot run the model, or not on this device.
+            MissingDependencyError: The engine that was asked for is not installed.
             DeviceError: The model does not fit into the device's memory.
         """
-        from kkg_area_detection.segmentation.engines.reference import ReferenceEngine
+        engine = load_engine(directory, device, choice, cache_directory)
+        return cls(engine, ProcessorSettings.from_directory(directory))
 
-        return cls(ReferenceEngine.load(directory, device), ProcessorSettings.from_directory(directory))
+    def warm_up(self) -> None:
+        """Run the network once on an empty A4 page, so that the first real picture finds everything ready.
+
+        Raises:
+            DeviceError: The device's memory was not enough.
+        """
+        self.segment(Image.new("RGB", _A4_AT_100_DPI, "white"))
 
     def segment(self, image: Image.Image, threshold: float = 0.5) -> SegmentationResult:
         """Find the segments of a picture.

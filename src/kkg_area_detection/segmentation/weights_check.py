@@ -11,12 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from kkg_area_detection.errors import InvalidModelError
-from kkg_area_detection.model_directory import (
-    INDEX_NAME,
-    WEIGHTS_NAME,
-    check_model_directory,
-    read_json_object,
-)
+from kkg_area_detection.model_directory import check_model_directory, weights_files
 from kkg_area_detection.segmentation.engines.reference import load_network
 
 if TYPE_CHECKING:
@@ -45,7 +40,7 @@ def check_weights_fit(directory: Path) -> None:
 def _shapes(directory: Path) -> dict[str, list[int]]:
     """Name and shape of every tensor, from the headers."""
     shapes: dict[str, list[int]] = {}
-    for path in _weights_files(directory):
+    for path in weights_files(directory):
         try:
             with safe_open(path, framework="np") as weights:  # "pt" reserves memory for the whole file
                 shapes |= {name: weights.get_slice(name).get_shape() for name in weights.keys()}  # noqa: SIM118
@@ -56,10 +51,3 @@ def _shapes(directory: Path) -> dict[str, list[int]]:
                 next_step="replace it with a sound copy of the file.",
             ) from error
     return shapes
-
-
-def _weights_files(directory: Path) -> list[Path]:
-    if (directory / WEIGHTS_NAME).is_file():
-        return [directory / WEIGHTS_NAME]
-    weight_map = read_json_object(directory / INDEX_NAME)["weight_map"]  # the load gate has seen it
-    return [directory / name for name in sorted(set(weight_map.values()))]

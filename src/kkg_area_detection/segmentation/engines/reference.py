@@ -24,7 +24,7 @@ from kkg_area_detection.errors import InvalidModelError
 from kkg_area_detection.model_directory import CONFIG_NAME, check_model_directory
 from kkg_area_detection.segmentation.device import explained_out_of_memory
 from kkg_area_detection.segmentation.engines import MaskOutputs
-from kkg_area_detection.segmentation.network_config import read_network_config
+from kkg_area_detection.segmentation.network_config import read_classes, read_network_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +63,8 @@ class ReferenceEngine:
         network = load_network(directory)
         with explained_out_of_memory(device, "while the model was loaded"):
             network = network.to(device)
-        return cls(network.eval(), _labels(network), device)
+        _, id2label = read_classes(directory / CONFIG_NAME, network.config.to_dict())
+        return cls(network.eval(), id2label, device)
 
     @property
     def id2label(self) -> dict[int, str]:
@@ -157,13 +158,6 @@ def load_network(directory: Path, tensors: dict[str, torch.Tensor] | None = None
         ) from error
     _check_report(directory, report)
     return network
-
-
-def _labels(network: Any) -> dict[int, str]:
-    """The label of every class; those that ``config.json`` leaves out get transformers' own, ``LABEL_<n>``."""
-    labels = {int(index): str(label) for index, label in network.config.id2label.items()}
-    n_classes = network.class_predictor.out_features - 1  # the last one is "no object"
-    return {index: f"LABEL_{index}" for index in range(n_classes)} | labels
 
 
 def _check_report(directory: Path, report: dict[str, Any]) -> None:
