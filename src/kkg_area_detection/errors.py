@@ -76,6 +76,10 @@ class ImageNotFoundError(ImageError, FileNotFoundError):
     """There is no file at the image path."""
 
 
+class PasswordError(ImageError, PermissionError):
+    """The PDF is encrypted, and no password was given, or a wrong one."""
+
+
 # --- model directories -----------------------------------------------------------------------------------
 
 

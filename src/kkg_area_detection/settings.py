@@ -8,6 +8,7 @@
 ``MODEL_CACHE_DIR``           where models are kept on this machine (optional); several directories, separated
                               as in ``PATH``, are layers: read from any, write to the last writable
 ``KKG_OFFLINE``               ``1``: never open a connection
+``KKG_MAX_PIXELS``            most pixels of a picture or a page (``documents`` reads it itself)
 ``KKG_ENGINE``                what runs the network: ``auto``, ``native``, ``openvino`` or ``reference``
 ============================  ===========================================================================
 
@@ -105,7 +106,8 @@ class Settings:
 
 
 def default_engine() -> str | None:
-    """The engine that ``KKG_ENGINE`` names, in the environment or in ``.env``; None where it is not set.
+    """The engine that ``KKG_MAX_PIXELS``            most pixels of a picture or a page (``documents`` reads it itself)
+``KKG_ENGINE`` names, in the environment or in ``.env``; None where it is not set.
 
     Raises:
         SettingsError: ``.env`` is there, but cannot be read.
