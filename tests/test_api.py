@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +22,17 @@ from kkg_area_detection.errors import (
     CredentialsError,
     DeviceError,
     ImageError,
+    ImageNotFoundError,
     InvalidModelError,
     KkgAreaDetectionError,
     ModelNotFoundError,
     NotInitializedError,
     UsageError,
 )
+from kkg_area_detection.segmentation.engines import MaskOutputs
+from kkg_area_detection.segmentation.engines.native import NativeEngine
 from kkg_area_detection.segmentation.engines.reference import load_network
+from kkg_area_detection.segmentation.engines.selection import EngineChoice
 from kkg_area_detection.segmentation.segmenter import Segmenter
 
 
@@ -291,3 +296,187 @@ def test_settings_from_dotenv(
     (Path.cwd() / ".env").write_text("\n".join(lines))
     kkg.initialize_model(model_name="demo", device="cpu", progress=False)
     assert (Path(reader_environment["MODEL_CACHE_DIR"]) / "demo" / "config.json").exists()
+
+
+# --- many images -------------------------------------------------------------------------------------------
+
+
+def test_many_before_initialisation() -> None:
+    with pytest.raises(NotInitializedError, match="initialize_model"):
+        kkg.get_segmentation_results([Image.new("RGB", (8, 8))])
+
+
+def test_many_give_what_each_gives(model: None, sample_plans: dict[str, Path]) -> None:
+    images = [*sample_plans.values(), Image.new("RGB", (70, 20)), np.zeros((9, 5), dtype=np.uint8)] * 2
+    expected = [kkg.get_segmentation_result(image) for image in images]
+    assert list(kkg.get_segmentation_results(images)) == expected
+    together = list(kkg.get_segmentation_results(iter(images), batch_size=4))
+    assert [str(result) for result in together] == [str(result) for result in expected]
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"threshold": 2}, {"batch_size": 0}, {"images": "plan.png"}, {"images": Path("plan.png")}]
+)
+def test_arguments_for_many_are_checked_at_the_call(model: None, arguments: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        kkg.get_segmentation_results(**({"images": []} | arguments))  # type: ignore[arg-type]
+
+
+def test_one_bad_image_of_many(model: None, sample_plans: dict[str, Path]) -> None:
+    paths = [sample_plans["house-ja"], Path("nowhere.png"), sample_plans["office-en"]]
+    results = kkg.get_segmentation_results(paths)
+    assert next(results).image_size == (1600, 1200)
+    with pytest.raises(ImageNotFoundError, match=r"images\[1\].*nowhere.png"):
+        next(results)
+    assert next(results).image_size == (1600, 1200)
+    assert list(results) == []
+
+
+def test_the_model_of_the_call_stays(model: None, loads: list[Path], tiny_model: Path) -> None:
+    results = kkg.get_segmentation_results([Image.new("RGB", (8, 8))] * 20)
+    next(results)
+    kkg.initialize_model(model_path=tiny_model, device="cpu")
+    assert loads == [tiny_model]
+    assert len(list(results)) == 19
+
+
+def test_progress_of_many(model: None, caplog: pytest.LogCaptureFixture) -> None:
+    images = [Image.new("RGB", (8, 8))] * 3
+    with caplog.at_level("INFO", logger="kkg_area_detection.progress"):
+        list(kkg.get_segmentation_results(images, progress=False))
+        assert caplog.messages == []
+        list(kkg.get_segmentation_results(images))
+    assert caplog.messages[0] == "Segmenting images: 3"
+
+
+# --- engines -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def choices(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Engine and precision of every load; the network itself is not built."""
+    chosen: list[tuple[str, str]] = []
+
+    def load(_: Path, __: torch.device, choice: EngineChoice, *___: object) -> Segmenter:
+        chosen.append((choice.engine, choice.precision))
+        return object.__new__(Segmenter)
+
+    monkeypatch.setattr(Segmenter, "load", load)
+    return chosen
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"engine": "natvie"}, "no engine 'natvie'"),
+        ({"precision": "fp16"}, "no precision 'fp16'"),
+        ({"engine": "reference", "precision": "bfloat16"}, "does not run in bfloat16"),
+    ],
+)
+def test_engines_are_checked_before_anything_is_fetched(
+    loads: list[Path], arguments: dict[str, str], words: str
+) -> None:
+    with pytest.raises(UsageError, match=words):
+        kkg.initialize_model(model_name="large", **arguments)  # type: ignore[arg-type]
+    assert not loads
+
+
+@pytest.mark.parametrize(
+    ("variable", "dotenv", "argument", "expected"),
+    [
+        (None, None, None, "auto"),
+        ("", "", "", "auto"),
+        ("reference", None, None, "reference"),
+        (None, "reference", None, "reference"),
+        ("native", "reference", None, "native"),
+        (" Native ", None, None, "native"),
+        ("reference", "reference", "native", "native"),
+        ("reference", None, "auto", "auto"),
+    ],
+)
+def test_engine_from_the_environment(
+    choices: list[tuple[str, str]],
+    tiny_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str | None,
+    dotenv: str | None,
+    argument: str | None,
+    expected: str,
+) -> None:
+    if variable is not None:
+        monkeypatch.setenv("KKG_ENGINE", variable)
+    if dotenv is not None:
+        (Path.cwd() / ".env").write_text(f"KKG_ENGINE={dotenv}")
+    kkg.initialize_model(model_path=tiny_model, device="cpu", engine=argument)
+    assert choices == [(expected, "auto")]
+
+
+def test_a_typo_in_the_environment(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KKG_ENGINE", "natvie")
+    with pytest.raises(UsageError, match="no engine 'natvie'"):
+        kkg.initialize_model(model_path=tiny_model, device="cpu")
+
+
+def test_another_engine_or_precision_loads_anew(choices: list[tuple[str, str]], tiny_model: Path) -> None:
+    calls = [("native", "auto"), ("reference", "auto"), ("native", "bfloat16"), ("native", "auto")]
+    for engine, precision in calls:
+        for _ in range(2):
+            kkg.initialize_model(model_path=tiny_model, device="cpu", engine=engine, precision=precision)
+    assert choices == calls
+
+
+@pytest.mark.parametrize(("warmup", "runs"), [(True, 1), (False, 0)])
+def test_warming_up_runs_the_network_once(
+    demo_model: Path, monkeypatch: pytest.MonkeyPatch, warmup: bool, runs: int
+) -> None:
+    shapes = []
+    forward = NativeEngine.forward
+
+    def counted(engine: NativeEngine, pixel_values: torch.Tensor) -> MaskOutputs:
+        shapes.append(tuple(pixel_values.shape))
+        return forward(engine, pixel_values)
+
+    monkeypatch.setattr(NativeEngine, "forward", counted)
+    kkg.initialize_model(model_path=demo_model, device="cpu", warmup=warmup)
+    assert shapes == [(1, 3, 256, 192)] * runs
+
+
+def test_a_failed_warm_up_leaves_the_model_in_place(
+    model: None, loads: list[Path], tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Segmenter) -> None:
+        raise DeviceError("cuda ran out of memory.")
+
+    monkeypatch.setattr(Segmenter, "warm_up", fail)
+    before = api._current
+    with pytest.raises(DeviceError):
+        kkg.initialize_model(model_path=tiny_model, device="cpu", warmup=True)
+    assert loads == [tiny_model]
+    assert api._current is before
+
+
+def test_eight_threads_get_what_one_gets(model: None, sample_plans: dict[str, Path]) -> None:
+    plans = [Image.open(path).convert("RGB") for path in sample_plans.values()]
+    images = [plans[number % 3].resize((200 + 97 * number, 900 - 83 * number)) for number in range(8)]
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # for each of the eight
+    try:
+        expected = [kkg.get_segmentation_result(image) for image in images]
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(kkg.get_segmentation_result, images * 2)) == expected * 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_local_model_needs_little(demo_model: Path, sample_plans: dict[str, Path]) -> None:
+    code = f"""
+        import sys
+        import kkg_area_detection
+        kkg_area_detection.initialize_model(model_path={str(demo_model)!r}, device="cpu")
+        result = kkg_area_detection.get_segmentation_result({str(sample_plans["house-ja"])!r})
+        assert result["segments_info"]
+        heavy = {{"transformers", "huggingface_hub", "tokenizers", "boto3", "botocore", "scipy"}}
+        print(sorted(heavy & sys.modules.keys()))
+    """
+    done = run_python(code)
+    assert done.stdout == "[]\n", done.stderr

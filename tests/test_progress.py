@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 
 from kkg_area_detection import progress
-from kkg_area_detection.progress import LogProgress, SilentProgress, format_bytes, show_progress
+from kkg_area_detection.progress import (
+    LogProgress,
+    SilentProgress,
+    format_bytes,
+    format_items,
+    show_item_progress,
+    show_progress,
+)
 
 
 class Terminal(io.StringIO):
@@ -30,6 +37,14 @@ def test_format_bytes(size: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("amount", "text"), [(0, "0"), (12000, "12000"), (2.0, "2"), (2.1251, "2.13"), (0.06667, "0.0667")]
+)
+def test_format_items(amount: float, text: str) -> None:
+    assert format_items(amount) == text
+
+
+@pytest.mark.parametrize("show", [show_progress, show_item_progress])
+@pytest.mark.parametrize(
     ("enabled", "stream", "kind"),
     [
         (None, io.StringIO, "LogProgress"),
@@ -38,9 +53,11 @@ def test_format_bytes(size: float, text: str) -> None:
         (False, Terminal, "SilentProgress"),
     ],
 )
-def test_choice(monkeypatch: pytest.MonkeyPatch, enabled: bool | None, stream: Any, kind: str) -> None:
+def test_choice(
+    monkeypatch: pytest.MonkeyPatch, enabled: bool | None, stream: Any, kind: str, show: Any
+) -> None:
     monkeypatch.setattr(sys, "stderr", stream())
-    with show_progress(enabled) as sink:
+    with show(enabled) as sink:
         assert type(sink).__name__ == kind
         sink.start("Fetching", 10)
         sink.advance(10)
@@ -64,6 +81,32 @@ def test_bar_is_drawn_on_standard_error(monkeypatch: pytest.MonkeyPatch) -> None
     assert "4.0/4.0" in terminal.getvalue()
 
 
+@pytest.mark.parametrize(("total", "shown"), [(300, "12/300"), (None, "12/?")])
+def test_a_bar_of_items(monkeypatch: pytest.MonkeyPatch, total: int | None, shown: str) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with show_item_progress(None) as sink:
+        sink.start("Segmenting images", total)
+        sink.advance(12)
+    assert "Segmenting images" in terminal.getvalue()
+    assert shown in terminal.getvalue()
+
+
+@pytest.mark.parametrize("redirected", [True, False])
+def test_what_is_printed_below_a_bar(monkeypatch: pytest.MonkeyPatch, redirected: bool) -> None:
+    """It is shown above the bar on a terminal, and stays out of it in a pipe."""
+    terminal, output = Terminal(), io.StringIO() if redirected else Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(sys, "stdout", output)
+    monkeypatch.setenv("TERM", "xterm")
+    with show_item_progress(None) as sink:
+        sink.start("Segmenting images", None)
+        print("plan.png")
+    assert (output.getvalue() == "plan.png\n") == redirected
+    assert ("plan.png" in terminal.getvalue()) != redirected
+
+
 def test_log_lines_come_every_few_seconds(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,6 +122,26 @@ def test_log_lines_come_every_few_seconds(
         "Fetching: 1.5 MB of 4.0 MB, 250.0 kB/s",
         "Fetching: 2.5 MB of 4.0 MB, 208.3 kB/s",
     ]
+
+
+@pytest.mark.parametrize(
+    ("total", "lines"),
+    [
+        (300, ["Segmenting images: 300", "Segmenting images: 4 of 300, 0.667/s"]),
+        (None, ["Segmenting images", "Segmenting images: 4, 0.667/s"]),
+    ],
+)
+def test_log_lines_of_items(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, total: int | None, lines: list[str]
+) -> None:
+    clock = iter([100.0, 102.0, 106.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with caplog.at_level(logging.INFO), show_item_progress(None) as sink:
+        sink.start("Segmenting images", total)
+        sink.advance(3)
+        sink.advance(1)
+    assert [record.getMessage() for record in caplog.records] == lines
 
 
 def test_silence(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:

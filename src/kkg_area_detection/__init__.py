@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kkg_area_detection.api import (
         demo_model_path,
         get_segmentation_result,
+        get_segmentation_results,
         initialize_model,
         publish_model,
     )
@@ -28,6 +29,7 @@ __all__ = [
     "demo_model_path",
     "draw_segments",
     "get_segmentation_result",
+    "get_segmentation_results",
     "initialize_model",
     "publish_model",
 ]
@@ -40,6 +42,7 @@ _HOMES = {
     "demo_model_path": "api",
     "draw_segments": "areas.draw",
     "get_segmentation_result": "api",
+    "get_segmentation_results": "api",
     "initialize_model": "api",
     "publish_model": "api",
 }

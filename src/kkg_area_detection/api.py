@@ -94,9 +94,10 @@ def initialize_model(
         with show_progress(progress) as sink:
             startup = Startup(device, sink)
             directory = resolve_model(model_path, model_name, startup, refresh=refresh)
-        _current = _load_unchanged(directory, startup.device(), choice, _current)
+        loaded = _load_unchanged(directory, startup.device(), choice, _current)
         if warmup:
-            _current.segmenter.warm_up()
+            loaded.segmenter.warm_up()
+        _current = loaded
 
 
 def get_segmentation_result(image: ImageLike, *, threshold: float = 0.5) -> SegmentationResult:
@@ -130,16 +131,17 @@ def get_segmentation_results(
 ) -> SegmentationStream:
     """Segment many drawings with the model that ``initialize_model`` loaded.
 
-    Preparing, running and post-processing overlap, and the next drawings are under way while the caller is
-    busy with a result. Memory does not grow with their number: at most ``4 * batch_size`` are on their way.
-    Drawings of different sizes are never padded or stretched; only those of equal input size share a batch.
+    The next drawings are prepared while one is segmented, and while the caller is busy with a result; with
+    CUDA, running and post-processing overlap, too. Memory does not grow with the number of drawings: at most
+    ``4 * batch_size`` are on their way. Those of different sizes are never padded or stretched: only drawings
+    of which the network sees the same number of rows and columns share a batch.
 
     Args:
         images: As for ``get_segmentation_result``; any iterable, also an endless one. It is read on a
             background thread, as far ahead as needed.
         batch_size: The most drawings to run at a time; fewer where the GPU's memory is not enough. None means
-            1 on the CPU, where more are no faster, and 8 on a GPU. With 1, the results are exactly those of
-            ``get_segmentation_result``; with more, scores can differ in their last digits.
+            8 with CUDA and 1 elsewhere. With 1, the results are exactly those of ``get_segmentation_result``;
+            with more, scores can differ in their last digits, and now and then a pixel at a border.
         threshold: Least score (class probability times mean mask probability, 0 to 1) of a segment.
         progress: True for a progress bar, False for silence, None for a bar on a terminal and log lines
             elsewhere.

@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from rich.progress import ProgressColumn
 
 logger = logging.getLogger(__name__)
 
@@ -20,57 +22,78 @@ LOG_INTERVAL_S = 5.0
 class ByteProgress(Protocol):
     """What a long transfer of bytes reports to. Called from several threads."""
 
-    def start(self, description: str, total_bytes: int) -> None:
+    def start(self, description: str, total_bytes: int, /) -> None:
         """The transfer begins; its size is known now."""
         ...
 
-    def advance(self, n_bytes: int) -> None:
+    def advance(self, n_bytes: int, /) -> None:
         """``n_bytes`` more are done; negative where a broken file begins anew."""
+        ...
+
+
+class ItemProgress(Protocol):
+    """What long work on many items reports to."""
+
+    def start(self, description: str, total_items: int | None, /) -> None:
+        """The work begins; None where nobody knows how many items there will be."""
+        ...
+
+    def advance(self, n_items: int, /) -> None:
+        """``n_items`` more are done."""
         ...
 
 
 class SilentProgress:
     """Says nothing."""
 
-    def start(self, description: str, total_bytes: int) -> None:
+    def start(self, description: str, total: int | None) -> None:
         """Ignored."""
 
-    def advance(self, n_bytes: int) -> None:
+    def advance(self, n: int) -> None:
         """Ignored."""
 
 
 class LogProgress:
-    """Writes a log line every few seconds: for batch jobs, services and redirected output."""
+    """Writes a log line every few seconds: for batch jobs, services and redirected output.
 
-    def __init__(self, interval_s: float = LOG_INTERVAL_S) -> None:
+    Args:
+        interval_s: Seconds between two lines.
+        amount: Writes an amount, or an amount a second, for people: ``format_bytes`` or ``format_items``.
+    """
+
+    def __init__(
+        self, interval_s: float = LOG_INTERVAL_S, amount: Callable[[float], str] | None = None
+    ) -> None:
         self._interval_s = interval_s
+        self._amount = amount or format_bytes
         self._lock = threading.Lock()
-        self._description = ""
-        self._done = self._total = 0
+        self._description = self._of_total = ""
+        self._done = 0
         self._began = self._next_line = 0.0
 
-    def start(self, description: str, total_bytes: int) -> None:
-        """Note the size and write the first line."""
-        self._description, self._total, self._done = description, total_bytes, 0
+    def start(self, description: str, total: int | None) -> None:
+        """Note the total and write the first line."""
+        self._description, self._done = description, 0
+        self._of_total = "" if total is None else f" of {self._amount(total)}"
         self._began = time.monotonic()
         self._next_line = self._began + self._interval_s
-        logger.info("%s: %s", description, format_bytes(total_bytes))
+        logger.info("%s%s", description, "" if total is None else f": {self._amount(total)}")
 
-    def advance(self, n_bytes: int) -> None:
+    def advance(self, n: int) -> None:
         """Count, and write a line where one is due."""
         with self._lock:
-            self._done += n_bytes
+            self._done += n
             now = time.monotonic()
             if now < self._next_line:
                 return
             self._next_line = now + self._interval_s
             done, elapsed = self._done, now - self._began
         logger.info(
-            "%s: %s of %s, %s/s",
+            "%s: %s%s, %s/s",
             self._description,
-            format_bytes(done),
-            format_bytes(self._total),
-            format_bytes(int(done / elapsed)),
+            self._amount(done),
+            self._of_total,
+            self._amount(done / elapsed),
         )
 
 
@@ -87,33 +110,61 @@ def show_progress(enabled: bool | None = None) -> Iterator[ByteProgress]:
     """
     if enabled is False:
         yield SilentProgress()
-    elif enabled or sys.stderr.isatty() or _in_notebook():
-        with _bar() as bar:
+    elif enabled or _people_watch():
+        from rich.progress import DownloadColumn, TransferSpeedColumn
+
+        with _bar(DownloadColumn(), TransferSpeedColumn()) as bar:
             yield bar
     else:
         yield LogProgress()
 
 
 @contextmanager
-def _bar() -> Iterator[ByteProgress]:
+def show_item_progress(enabled: bool | None = None) -> Iterator[ItemProgress]:
+    """Choose how work on many items is shown; as ``show_progress``, with counts in the place of bytes.
+
+    Args:
+        enabled: As for ``show_progress``.
+
+    Yields:
+        The sink to report to.
+    """
+    if enabled is False:
+        yield SilentProgress()
+    elif enabled or _people_watch():
+        from rich.progress import MofNCompleteColumn
+
+        with _bar(MofNCompleteColumn()) as bar:
+            yield bar
+    else:
+        yield LogProgress(amount=format_items)
+
+
+def _people_watch() -> bool:
+    return sys.stderr.isatty() or _in_notebook()
+
+
+@contextmanager
+def _bar(*amounts: ProgressColumn) -> Iterator[ItemProgress]:
     from rich import progress as rich_progress
     from rich.console import Console
 
     class Bar:
-        def start(self, description: str, total_bytes: int) -> None:
-            self._task = display.add_task(description, total=total_bytes)
+        def start(self, description: str, total: int | None) -> None:
+            self._task = display.add_task(description, total=total)
 
-        def advance(self, n_bytes: int) -> None:
-            display.advance(self._task, n_bytes)
+        def advance(self, n: int) -> None:
+            display.advance(self._task, n)
 
     with rich_progress.Progress(
         rich_progress.TextColumn("{task.description}"),
         rich_progress.BarColumn(),
-        rich_progress.DownloadColumn(),
-        rich_progress.TransferSpeedColumn(),
+        *amounts,
         rich_progress.TimeRemainingColumn(),
         console=Console(stderr=not _in_notebook()),
         transient=True,
+        # What is printed meanwhile goes above the bar; but never what goes into a file or a pipe.
+        redirect_stdout=sys.stdout.isatty(),
     ) as display:
         yield Bar()
 
@@ -133,3 +184,12 @@ def format_bytes(n_bytes: float) -> str:
             return f"{n_bytes:.0f} B" if unit == "B" else f"{n_bytes:.1f} {unit}"
         n_bytes /= 1000
     raise AssertionError("unreachable")
+
+
+def format_items(amount: float) -> str:
+    """A count, or a rate to three digits, for people.
+
+    >>> format_items(12000), format_items(2 / 3)
+    ('12000', '0.667')
+    """
+    return str(amount) if isinstance(amount, int) else f"{amount:.3g}"
