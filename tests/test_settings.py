@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from kkg_area_detection.errors import SettingsError
-from kkg_area_detection.settings import Settings, find_dotenv
+from kkg_area_detection.settings import Settings, default_engine, find_dotenv
 
 
 def dotenv(text: str, directory: Path | None = None, encoding: str = "utf-8") -> Path:
@@ -153,3 +153,24 @@ def test_malformed(monkeypatch: pytest.MonkeyPatch, name: str, value: str, words
 )
 def test_location(key: str, expected: str) -> None:
     assert Settings(bucket="b", model_key=key).location("large") == ("b", expected)
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "expected"),
+    [
+        (None, None, None),
+        ("", "KKG_ENGINE=\n", None),
+        (" native ", None, "native"),
+        (None, "KKG_ENGINE=reference # slower\n", "reference"),
+        ("native", "KKG_ENGINE=reference\n", "native"),
+        ("anything", None, "anything"),  # what there is, the segmentation knows
+    ],
+)
+def test_default_engine(
+    monkeypatch: pytest.MonkeyPatch, variable: str | None, text: str | None, expected: str | None
+) -> None:
+    if variable is not None:
+        monkeypatch.setenv("KKG_ENGINE", variable)
+    if text is not None:
+        dotenv(text)
+    assert default_engine() == expected

@@ -36,6 +36,10 @@ def segment(
     output: Annotated[Path, typer.Option("--output", "-o", help="Directory for the results.")] = Path(
         "kkg-output"
     ),
+    engine: Annotated[
+        str | None, typer.Option(help="auto, native, openvino or reference (transformers).")
+    ] = None,
+    precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
     threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Least score of a segment.")] = 0.5,
     force: Annotated[bool, typer.Option("--force", help="Overwrite results that are there.")] = False,
 ) -> None:
@@ -51,7 +55,9 @@ def segment(
     import kkg_area_detection as kkg
 
     began = time.perf_counter()
-    kkg.initialize_model(model_path=model_path, device=device, model_name=model_name)
+    kkg.initialize_model(
+        model_path=model_path, device=device, model_name=model_name, engine=engine, precision=precision
+    )
     typer.echo(f"Model ready in {time.perf_counter() - began:.1f} s.")
     failed = [job.image for job in jobs if not _done(job, threshold)]
     if failed:

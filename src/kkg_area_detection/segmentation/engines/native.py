@@ -7,6 +7,7 @@ transformers. It knows the published sizes with Swin backbones, and ResNet backb
 from __future__ import annotations
 
 import logging
+import threading
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,7 +15,7 @@ import torch
 from kkg_area_detection.model_directory import CONFIG_NAME
 from kkg_area_detection.segmentation.device import explained_out_of_memory
 from kkg_area_detection.segmentation.engines import MaskOutputs
-from kkg_area_detection.segmentation.network.checkpoint import load_network
+from kkg_area_detection.segmentation.network.checkpoint import build_network, read_tensors
 from kkg_area_detection.segmentation.network.config import NetworkConfig
 from kkg_area_detection.segmentation.network.layers import set_precision
 from kkg_area_detection.segmentation.network_config import read_classes, read_network_config
@@ -42,6 +43,7 @@ class NativeEngine:
         self._id2label = id2label
         self._device = device
         self._in_float32 = in_float32
+        self._changing = threading.Lock()
 
     @classmethod
     def load(cls, directory: Path, device: torch.device, dtype: torch.dtype = torch.float32) -> NativeEngine:
@@ -64,14 +66,16 @@ class NativeEngine:
         fields = read_network_config(directory)
         n_classes, id2label = read_classes(directory / CONFIG_NAME, fields)
         config = NetworkConfig.from_fields(fields, n_classes)
+        tensors = read_tensors(directory)
 
-        def load(dtype: torch.dtype = torch.float32) -> nn.Module:
-            network = load_network(directory, config)
+        def build(dtype: torch.dtype = torch.float32) -> nn.Module:
+            network = build_network(tensors, config)
             with explained_out_of_memory(device, "while the model was loaded"):
                 set_precision(network, dtype)
                 return network.to(device)
 
-        return cls(load(dtype), id2label, device, load)
+        # The tensors stay mapped: when they are needed again, the directory may hold another model, or none.
+        return cls(build(dtype), id2label, device, build)
 
     @property
     def id2label(self) -> dict[int, str]:
@@ -93,13 +97,18 @@ class NativeEngine:
         Returns:
             The logits in float32, on ``device``.
         """
-        outputs = MaskOutputs(*self._network(pixel_values.to(self._device)))
-        if outputs.class_logits.isfinite().all() or not self._has_short_range():
+        pixel_values = pixel_values.to(self._device)
+        network = self._network
+        outputs = MaskOutputs(*network(pixel_values))
+        if not _has_short_range(network) or all(logits.isfinite().all() for logits in outputs):
             return outputs
-        logger.warning("The numbers of this model are too large for float16; it goes on in float32.")
-        self._network = self._in_float32()
-        return MaskOutputs(*self._network(pixel_values.to(self._device)))
+        with self._changing:
+            if self._network is network:  # no other thread was here before
+                logger.warning("The numbers of this model are too large for float16; it goes on in float32.")
+                self._network = self._in_float32()
+        return MaskOutputs(*self._network(pixel_values))
 
-    def _has_short_range(self) -> bool:
-        """Whether numbers above 65504 become infinite."""
-        return any(weights.dtype == torch.float16 for weights in self._network.parameters())
+
+def _has_short_range(network: nn.Module) -> bool:
+    """Whether numbers above 65504 become infinite."""
+    return any(weights.dtype == torch.float16 for weights in network.parameters())

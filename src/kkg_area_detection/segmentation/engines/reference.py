@@ -95,7 +95,9 @@ class ReferenceEngine:
 class _NetworkWithoutLoss(Mask2FormerForUniversalSegmentation):  # type: ignore[misc]
     """The network as transformers runs it, minus the training loss, whose constructor demands SciPy."""
 
-    _keys_to_ignore_on_load_unexpected = (r"^criterion\.",)
+    # transformers 4 stored the index of the position biases, and not this norm, which no feature passes through.
+    _keys_to_ignore_on_load_unexpected = (r"^criterion\.", r"\.relative_position_index$")
+    _keys_to_ignore_on_load_missing = (r"\.swin\.layernorm\.",)
 
     def __init__(self, config: Any) -> None:
         Mask2FormerPreTrainedModel.__init__(self, config)
@@ -150,7 +152,16 @@ def load_network(directory: Path, tensors: dict[str, torch.Tensor] | None = None
             cause="the file was cut short or changed on the way.",
             next_step="delete it and copy or download the model anew.",
         ) from error
-    except (AttributeError, ImportError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        ImportError,
+        KeyError,
+        OSError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise InvalidModelError(
             f"transformers {transformers.__version__} cannot load the model in {directory}: {error}",
             cause=f"{CONFIG_NAME} describes a network that it cannot build, or a file is damaged.",

@@ -83,6 +83,11 @@ def load_engine(
         return _reference(directory, device)
     dtype = _dtype(choice.precision, device)
     try:
+        if choice.engine == "openvino":
+            from kkg_area_detection.segmentation.engines.openvino import OpenVinoEngine
+
+            kept_in = None if cache_directory is None else cache_directory()
+            return OpenVinoEngine.load(directory, device, dtype, kept_in)
         return NativeEngine.load(directory, device, dtype)
     except UnknownNetworkError as error:
         if choice.engine != "auto":

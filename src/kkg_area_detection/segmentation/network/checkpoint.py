@@ -78,9 +78,25 @@ def load_network(directory: Path, config: NetworkConfig) -> Mask2Former:
     Raises:
         UnknownNetworkError: The weights are damaged, or are not those of the network.
     """
+    return build_network(read_tensors(directory), config)
+
+
+def build_network(stored: dict[str, torch.Tensor], config: NetworkConfig) -> Mask2Former:
+    """Build a network and fill it.
+
+    Args:
+        stored: What ``read_tensors`` gives.
+        config: The shape of the network.
+
+    Returns:
+        The network in float32, on the CPU, for inference. It shares the memory of tensors that are float32.
+
+    Raises:
+        UnknownNetworkError: The tensors are not those of the network.
+    """
     with torch.device("meta"):  # shapes without memory
         network = Mask2Former(config)
-    tensors = native_tensors(read_tensors(directory))
+    tensors = native_tensors(stored)
     wanted = network.state_dict()
     missing = sorted(wanted.keys() - tensors.keys())
     if missing:

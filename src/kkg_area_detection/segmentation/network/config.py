@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 STAGES = 4
+_MOST = 1 << 16  # of any size; with more, numbers of elements would no longer fit into 64 bits
 _Value = TypeVar("_Value")
 
 
@@ -121,15 +122,15 @@ class NetworkConfig:
         config = cls(
             backbone=_backbone(fields.get("backbone_config")),
             num_labels=num_labels,
-            num_queries=read.value("num_queries", cls.num_queries),
-            feature_size=read.value("feature_size", cls.feature_size),
-            mask_feature_size=read.value("mask_feature_size", cls.mask_feature_size),
-            hidden_dim=read.value("hidden_dim", cls.hidden_dim),
-            num_attention_heads=read.value("num_attention_heads", cls.num_attention_heads),
-            encoder_layers=read.value("encoder_layers", cls.encoder_layers),
-            encoder_feedforward_dim=read.value("encoder_feedforward_dim", cls.encoder_feedforward_dim),
-            decoder_layers=read.value("decoder_layers", cls.decoder_layers),
-            dim_feedforward=read.value("dim_feedforward", cls.dim_feedforward),
+            num_queries=read.size("num_queries", cls.num_queries),
+            feature_size=read.size("feature_size", cls.feature_size),
+            mask_feature_size=read.size("mask_feature_size", cls.mask_feature_size),
+            hidden_dim=read.size("hidden_dim", cls.hidden_dim),
+            num_attention_heads=read.size("num_attention_heads", cls.num_attention_heads),
+            encoder_layers=read.size("encoder_layers", cls.encoder_layers, least=0),
+            encoder_feedforward_dim=read.size("encoder_feedforward_dim", cls.encoder_feedforward_dim),
+            decoder_layers=read.size("decoder_layers", cls.decoder_layers),
+            dim_feedforward=read.size("dim_feedforward", cls.dim_feedforward),
             enforce_input_projection=read.value("enforce_input_projection", cls.enforce_input_projection),
         )
         _check_divisible(config)
@@ -138,13 +139,9 @@ class NetworkConfig:
 
 def _check_divisible(config: NetworkConfig) -> None:
     """Leave to transformers what torch would refuse with a less helpful message."""
+    if config.num_labels < 1:
+        raise UnknownNetworkError("it has no classes")
     heads = config.num_attention_heads
-    numbers = (
-        heads, config.num_queries, config.num_labels, config.feature_size, config.hidden_dim,
-        config.mask_feature_size, config.encoder_feedforward_dim, config.decoder_layers, config.dim_feedforward,
-    )  # fmt: skip
-    if min(numbers) < 1 or config.encoder_layers < 0:
-        raise UnknownNetworkError("a size of the network is not positive")
     sizes = (config.feature_size, config.hidden_dim)
     if any(size % heads or size % 4 for size in sizes) or config.feature_size % 32:
         raise UnknownNetworkError(f"channels {sizes} cannot be divided among {heads} heads and 32 groups")
@@ -157,6 +154,7 @@ def _backbone(fields: Any) -> SwinConfig | ResNetConfig:
     read.require("num_channels", 3, default=3)
     stages = [f"stage{stage}" for stage in range(1, STAGES + 1)]
     read.require("out_features", stages, default=stages if fields.get("out_indices") else None)
+    read.require("out_indices", [1, 2, 3, 4], default=[1, 2, 3, 4])
     match fields.get("model_type"):
         case "swin":
             return _swin(read)
@@ -171,14 +169,16 @@ def _swin(read: _Reader) -> SwinConfig:
     read.require("use_absolute_embeddings", False, default=False)
     read.require("patch_size", 4, default=4)
     config = SwinConfig(
-        embed_dim=read.value("embed_dim", SwinConfig.embed_dim),
+        embed_dim=read.size("embed_dim", SwinConfig.embed_dim),
         depths=read.sizes("depths", SwinConfig.depths),
         num_heads=read.sizes("num_heads", SwinConfig.num_heads),
-        window_size=read.value("window_size", SwinConfig.window_size),
+        window_size=read.size("window_size", SwinConfig.window_size),
         mlp_ratio=read.value("mlp_ratio", SwinConfig.mlp_ratio),
         qkv_bias=read.value("qkv_bias", SwinConfig.qkv_bias),
         layer_norm_eps=read.value("layer_norm_eps", SwinConfig.layer_norm_eps),
     )
+    if not 0 < config.mlp_ratio <= _MOST:  # NaN is not
+        raise UnknownNetworkError(f"its mlp_ratio is {config.mlp_ratio}")
     if any(size % heads for size, heads in zip(config.channels, config.num_heads, strict=True)):
         raise UnknownNetworkError("the channels of a stage cannot be divided among its heads")
     return config
@@ -191,7 +191,7 @@ def _resnet(read: _Reader) -> ResNetConfig:
     if layer_type not in ("basic", "bottleneck"):
         raise UnknownNetworkError(f"its layer_type is {layer_type!r}")
     return ResNetConfig(
-        embedding_size=read.value("embedding_size", ResNetConfig.embedding_size),
+        embedding_size=read.size("embedding_size", ResNetConfig.embedding_size),
         channels=read.sizes("hidden_sizes", ResNetConfig.channels),
         depths=read.sizes("depths", ResNetConfig.depths),
         layer_type=layer_type,
@@ -220,10 +220,16 @@ class _Reader:
             raise UnknownNetworkError(f"its {name} is {value!r}")
         return cast("_Value", value)
 
+    def size(self, name: str, default: int, *, least: int = 1) -> int:
+        value = self.value(name, default)
+        if not least <= value <= _MOST:
+            raise UnknownNetworkError(f"its {name} is {value}")
+        return value
+
     def sizes(self, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
         value = self.fields.get(name, default)
         if not isinstance(value, list | tuple) or len(value) != STAGES:
             raise UnknownNetworkError(f"its {name} is {value!r}")
-        if not all(type(size) is int and size > 0 for size in value):
+        if not all(type(size) is int and 0 < size <= _MOST for size in value):
             raise UnknownNetworkError(f"its {name} is {value!r}")
         return tuple(value)
