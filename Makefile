@@ -30,6 +30,8 @@ format: $(VENV)/.tests-are-installed ## Format the code and mend what ruff can m
 	$(BIN)/ruff check --fix
 
 bench: $(VENV)/.bench-is-installed ## Measure us against plain transformers, boto3 and s5cmd
+	$(BIN)/python benchmarks/segmentation.py
+	$(BIN)/python benchmarks/agreement.py
 	$(BIN)/python benchmarks/postprocessing.py
 	$(BIN)/python benchmarks/hub.py
 

@@ -15,7 +15,6 @@ import argparse
 import filecmp
 import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -25,9 +24,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from machine import describe_machine, plain_environment
 from PIL import Image, ImageDraw, ImageFont
 
 from kkg_area_detection.demo import local_s3
@@ -113,7 +112,7 @@ def main() -> None:
         directory = Path(temporary)
         with running_server(directory / "server") as server:
             models = upload_models(options, server, directory / "models")
-            print(f"{describe_machine()}\n")
+            print(f"{describe_machine(*PACKAGES)}, s5cmd {s5cmd_version()}\n")
             results = compare(options, server, models, directory / "downloads")
             second_load = median_second_load(options.repeats, server, directory)
     floor = statistics.median(measured([sys.executable, "-c", "import boto3"], {}).peak for _ in range(3))
@@ -197,13 +196,6 @@ def measured(command: list[str], environment: dict[str, str]) -> Usage:
     if code:
         sys.exit(f"{command[0]} ended with {code:.0f}.")
     return Usage(wall, cpu, peak)
-
-
-def plain_environment() -> dict[str, str]:
-    """This machine's environment without its own settings for S3."""
-    ours = ("AWS_", "S3_", "KKG_", "MODEL_CACHE_DIR")
-    kept = {name: value for name, value in os.environ.items() if not name.upper().startswith(ours)}
-    return kept | {"AWS_EC2_METADATA_DISABLED": "true", "AWS_REGION": "ap-northeast-1"}
 
 
 def equal(one: Path, other: Path) -> bool:
@@ -330,31 +322,8 @@ def s5cmd() -> str:
 # --- what is shown --------------------------------------------------------------------------------------------
 
 
-def describe_machine() -> str:
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [
-            line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line
-        ]
-        model = names[0] if names else model
-    s5cmd_version = subprocess.run([s5cmd(), "version"], check=True, capture_output=True, text=True).stdout
-    versions = [f"{name} {package_version(name)}" for name in PACKAGES] + [f"s5cmd {s5cmd_version.strip()}"]
-    return ", ".join(
-        [
-            f"{os.cpu_count()} x {model}",
-            platform.system(),
-            f"Python {platform.python_version()}",
-            *versions,
-        ]
-    )
-
-
-def package_version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "is not installed"
+def s5cmd_version() -> str:
+    return subprocess.run([s5cmd(), "version"], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def times_table(results: dict[str, dict[str, Usage]]) -> str:

@@ -12,18 +12,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import torch
-import transformers
+from machine import describe_machine, peak_resident_bytes
 from torch.nn import functional
 from transformers.models.mask2former.image_processing_pil_mask2former import Mask2FormerImageProcessorPil
 from transformers.models.maskformer.image_processing_pil_maskformer import MaskFormerImageProcessorPil
@@ -32,6 +29,7 @@ from kkg_area_detection.segmentation.postprocessing import PAINTING_GRIDS, find_
 
 PROCESSORS = {"maskformer": MaskFormerImageProcessorPil, "mask2former": Mask2FormerImageProcessorPil}
 SIDES = ("transformers", "ours", "ours, no full map")
+PACKAGES = ("kkg-area-detection", "torch", "transformers")
 NUM_LABELS = 4
 THRESHOLD = 0.5
 
@@ -46,7 +44,7 @@ def main() -> None:
     print(
         f"{options.width} x {options.height} px, {options.queries} queries, logits of "
         f"{options.grid_width} x {options.grid_height} cells, best of {options.repeats}, "
-        f"{options.threads} thread(s)\n{describe_machine()}\n"
+        f"{options.threads} thread(s)\n{describe_machine(*PACKAGES)}\n"
     )
     for kind in options.kinds:
         compare(options, kind)
@@ -66,20 +64,6 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--kinds", nargs="+", choices=PROCESSORS, default=list(PROCESSORS))
     parser.add_argument("--measure", nargs=2, metavar=("KIND", "SIDE"), help=argparse.SUPPRESS)
     return parser.parse_args()
-
-
-def describe_machine() -> str:
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [
-            line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line
-        ]
-        model = names[0] if names else model
-    return (
-        f"{model}, {platform.system()}, Python {platform.python_version()}, torch {torch.__version__}, "
-        f"transformers {transformers.__version__}"
-    )
 
 
 def made_up_logits(options: argparse.Namespace) -> tuple[torch.Tensor, torch.Tensor]:
@@ -160,15 +144,6 @@ def peak_extra_bytes(call: Callable[[], Any]) -> int:
     before = peak_resident_bytes()
     call()
     return max(1, peak_resident_bytes() - before)
-
-
-def peak_resident_bytes() -> int:
-    status = Path("/proc/self/status")
-    if status.exists():  # getrusage would count what the parent process held when it started this one
-        lines = status.read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 if __name__ == "__main__":
