@@ -19,6 +19,7 @@ boto3's own business and only passes through here when it stands in ``.env``.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,13 +107,12 @@ class Settings:
 
 
 def default_engine() -> str | None:
-    """The engine that ``KKG_MAX_PIXELS``            most pixels of a picture or a page (``documents`` reads it itself)
-``KKG_ENGINE`` names, in the environment or in ``.env``; None where it is not set.
+    """The engine that ``KKG_ENGINE`` names, in the environment or in ``.env``; None where it is not set.
 
-    Raises:
-        SettingsError: ``.env`` is there, but cannot be read.
+    A ``.env`` that cannot be read says nothing here: a model from a path needs none, and one from S3 will complain.
     """
-    load_dotenv()
+    with suppress(SettingsError):
+        load_dotenv()
     return _get("KKG_ENGINE")
 
 

@@ -127,7 +127,7 @@ def test_what_native_does_not_know(swin_model, edit_json, log, change, reason):
     (line,) = [record for record in log.records if record.name == selection.logger.name]
     assert line.levelno == logging.INFO
     assert line.message.startswith(f"The native engine does not know this model ({reason[:10]}")
-    assert line.message.endswith("; transformers runs it.")
+    assert line.message.endswith("; transformers runs it in float32.")
     with pytest.raises(UsageError, match=f"The native engine cannot run the model in .*: {reason}"):
         load(swin_model, "native")
 

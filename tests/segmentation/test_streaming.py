@@ -1,4 +1,5 @@
 import gc
+import io
 import itertools
 import random
 import signal
@@ -509,7 +510,8 @@ def test_a_fault_of_our_own_is_no_hang(reader, monkeypatch, owner, step):
         ({"batch_size": 2.0}, "batch_size is 2.0"),
         ({"batch_size": True}, "batch_size is True"),
         ({"images": "plan.png"}, "a single str"),
-        ({"images": Path("plan.png")}, "a single PosixPath"),
+        ({"images": Path("plan.png")}, f"a single {type(Path()).__name__}"),
+        ({"images": io.BytesIO(b"png")}, "a single BytesIO"),
         ({"images": Image.new("RGB", (2, 2))}, "a single Image"),
         ({"images": np.zeros((2, 2, 3), dtype=np.uint8)}, "a single ndarray"),
     ],

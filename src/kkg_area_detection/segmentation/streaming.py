@@ -123,8 +123,8 @@ def _check_batch_size(batch_size: int | None) -> None:
 
 
 def _check_several(images: object) -> None:
-    """Refuse what is a single image: a path would be read letter by letter, and an array row by row."""
-    single = isinstance(images, str | bytes | os.PathLike | Image.Image)
+    """Refuse what is a single image: a path would be read letter by letter, a file line by line."""
+    single = isinstance(images, str | bytes | os.PathLike | Image.Image) or hasattr(images, "read")
     if single or (isinstance(images, np.ndarray) and images.ndim < 4):
         raise UsageError(
             f"images is a single {type(images).__name__}, not several images.",

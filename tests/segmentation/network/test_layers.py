@@ -18,11 +18,14 @@ from tests.segmentation.network.test_config import RESNET, SWIN, parse
 
 
 @pytest.mark.parametrize("length", [1, 1023, 1024, 1025, 5000])
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_pieces_cover_everything_once(length, device):
+@pytest.mark.parametrize(
+    ("device", "threads", "rows"), [("cpu", 1, 1024), ("cpu", 2, 2048), ("cuda", 2, 5000)]
+)
+def test_pieces_cover_everything_once(length, device, threads, rows):
+    torch.set_num_threads(threads)
     slices = list(pieces(length, torch.device(device)))
     assert torch.cat([torch.arange(length)[piece] for piece in slices]).tolist() == list(range(length))
-    assert len(slices) == (-(-length // 1024) if device == "cpu" else 1)
+    assert len(slices) == -(-length // rows)
 
 
 @pytest.mark.parametrize("bias", [True, False])

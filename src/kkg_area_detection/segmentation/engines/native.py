@@ -52,8 +52,8 @@ class NativeEngine:
         Args:
             directory: Holds ``config.json`` and safetensors of any dtype.
             device: Where to run.
-            dtype: Of the matrix products: float32, bfloat16 or float16. Sums, norms and coordinates are in
-                float32 whatever it is.
+            dtype: Of the matrix products: float32, bfloat16 or float16. Norms and coordinates are in float32
+                whatever it is.
 
         Returns:
             The engine, ready to run.

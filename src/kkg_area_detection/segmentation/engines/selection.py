@@ -95,7 +95,9 @@ def load_engine(
                 f"The {choice.engine} engine cannot run the model in {directory}: {error}.",
                 next_step='use engine="auto" or "reference", which leave such models to transformers.',
             ) from error
-        logger.info("The native engine does not know this model (%s); transformers runs it.", error)
+        logger.info(
+            "The native engine does not know this model (%s); transformers runs it in float32.", error
+        )
         return _reference(directory, device)
 
 
@@ -116,5 +118,6 @@ def _dtype(precision: Precision, device: torch.device) -> torch.dtype:
 def _one_of(what: str, name: str | None, known: tuple[str, ...]) -> str:
     name = (name or "auto").strip().lower()
     if name not in known:
-        raise UsageError(f"There is no {what} {name!r}.", next_step=f"use one of {', '.join(known)}.")
+        remark = "; KKG_ENGINE is used where a call names none" if what == "engine" else ""
+        raise UsageError(f"There is no {what} {name!r}.", next_step=f"use one of {', '.join(known)}{remark}.")
     return name

@@ -1,6 +1,6 @@
 """Linear and convolution layers whose weights decide the precision.
 
-Everything between them (residual sums, norms, coordinates, softmax) stays in float32, so lowering the
+What is between them (norms, coordinates, the residual sums of transformer layers) stays in float32, so lowering the
 precision of a network is nothing but converting the weights of these layers.
 """
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-# On a CPU a long sequence goes through a layer in pieces of this many rows a thread: what lies in between then stays
-# in the processor's cache, where it would otherwise be tens of megabytes of fresh memory for every step.
+# On a CPU a long sequence goes through a layer in pieces of this many rows a thread: what lies in between then
+# stays in the processor's cache, where it would otherwise be tens of megabytes of fresh memory for every step.
 _ROWS_A_THREAD = 1024
 
 

@@ -119,7 +119,7 @@ class _EncoderLayer(nn.Module):
         self.final_layer_norm = LayerNorm(size)
 
     def forward(self, cells: torch.Tensor, positions: torch.Tensor, pyramid: Pyramid) -> None:
-        """Change (B, S, C) in place."""
+        """Change (B, S, C) in place, piece by piece: what all pieces look at, the values, is taken before."""
         values = self.value_proj(cells).float().unflatten(2, (self.heads, -1))
         sampler = sampler_of(values, pyramid, _POINTS)
         for queries in pieces(cells.shape[1], cells.device):
