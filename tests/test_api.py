@@ -148,6 +148,27 @@ def test_a_threshold_that_is_none(model: None, threshold: float) -> None:
         kkg.get_segmentation_result(Image.new("RGB", (8, 8)), threshold=threshold)
 
 
+@pytest.mark.parametrize("tile", [None, "auto", (2000, 500)])
+def test_a_small_drawing_is_seen_as_a_whole(
+    model: None, sample_plans: dict[str, Path], tile: tuple[int, int] | str | None
+) -> None:
+    result = kkg.get_segmentation_result(sample_plans["office-en"], tile=tile)  # type: ignore[arg-type]
+    assert result == kkg.get_segmentation_result(sample_plans["office-en"])
+
+
+def test_windows(model: None, sample_plans: dict[str, Path]) -> None:
+    result = kkg.get_segmentation_result(sample_plans["office-en"], tile=(1200, 300), progress=False)
+    labels = [result.id2label[info["label_id"]] for info in result["segments_info"]]
+    assert labels.count("room") >= 7
+    assert result["segmentation"].shape == (1200, 1600)
+
+
+@pytest.mark.parametrize("tile", ["large", 5, (10, 5), (600, 400), (600,), (600.5, 100)])
+def test_windows_that_cannot_be(model: None, sample_plans: dict[str, Path], tile: object) -> None:
+    with pytest.raises(UsageError, match="auto"):
+        kkg.get_segmentation_result(sample_plans["office-en"], tile=tile)  # type: ignore[arg-type]
+
+
 # --- loading -----------------------------------------------------------------------------------------------
 
 

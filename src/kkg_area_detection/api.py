@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kkg_area_detection.segmentation.result import SegmentationResult
     from kkg_area_detection.segmentation.segmenter import Segmenter
     from kkg_area_detection.segmentation.streaming import SegmentationStream
+    from kkg_area_detection.segmentation.windows import TileOption
 
 logger = logging.getLogger(__name__)
 
@@ -100,13 +101,24 @@ def initialize_model(
         _current = loaded
 
 
-def get_segmentation_result(image: ImageLike, *, threshold: float = 0.5) -> SegmentationResult:
+def get_segmentation_result(
+    image: ImageLike,
+    *,
+    threshold: float = 0.5,
+    tile: TileOption = None,
+    progress: bool | None = None,
+) -> SegmentationResult:
     """Segment a drawing with the model that ``initialize_model`` loaded.
 
     Args:
-        image: A path, a ``PIL.Image`` of any mode and size, or a uint8 array of shape (H, W), (H, W, 3) or
-            (H, W, 4). The EXIF orientation is applied.
+        image: A path, also of a PDF (``plan.pdf#page=2``); a ``PIL.Image`` of any mode and size; or a uint8 array
+            of shape (H, W), (H, W, 3) or (H, W, 4). The EXIF orientation is applied.
         threshold: Least score (class probability times mean mask probability, 0 to 1) of a segment.
+        tile: For large sheets: see the drawing through overlapping windows, and merge what they show. Size and
+            overlap of the windows in pixels, such as ``(2048, 512)``; or ``"auto"``, which leaves a drawing as it
+            is that the model sees sharply enough as a whole. None, the default, never does.
+        progress: Of the windows: True for a progress bar, False for silence, None for a bar on a terminal and log
+            lines elsewhere.
 
     Returns:
         A mapping with ``segmentation``, a tensor of shape (H, W) with a segment's id at each pixel and -1
@@ -115,11 +127,23 @@ def get_segmentation_result(image: ImageLike, *, threshold: float = 0.5) -> Segm
 
     Raises:
         NotInitializedError: ``initialize_model`` has not been called, or has not succeeded yet.
-        UsageError: The threshold is not between 0 and 1.
+        UsageError: The threshold is not between 0 and 1, or ``tile`` cannot be windows.
         ImageNotFoundError: There is no file at the path.
         ImageError: The image cannot be read.
+        DeviceError: The device's memory was not enough.
     """
-    return _loaded_segmenter().segment(open_image(image), threshold)
+    segmenter = _loaded_segmenter()
+    picture = open_image(image)
+    if tile is None:
+        return segmenter.segment(picture, threshold)
+    from kkg_area_detection.segmentation.tiling import segment_tiled
+    from kkg_area_detection.segmentation.windows import choose_tiles
+
+    tiles = choose_tiles(tile, picture.size, segmenter.settings)
+    if tiles is None:
+        return segmenter.segment(picture, threshold)
+    with show_item_progress(progress) as sink:
+        return segment_tiled(segmenter, picture, tiles, threshold, sink)
 
 
 def get_segmentation_results(

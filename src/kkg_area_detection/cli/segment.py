@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +15,7 @@ from kkg_area_detection.errors import ImageError, ImageNotFoundError, KkgAreaDet
 
 if TYPE_CHECKING:
     from kkg_area_detection.areas.segments import SegmentSummary
+    from kkg_area_detection.segmentation.windows import TileOption
 
 
 class _Job(NamedTuple):
@@ -33,6 +35,9 @@ def segment(
     device: Annotated[
         str | None, typer.Option("--device", "-d", help="cuda, mps or cpu; without it the best one is used.")
     ] = None,
+    tile: Annotated[
+        str | None, typer.Option(help="Windows for large sheets: auto, or size,overlap in pixels (2048,512).")
+    ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Directory for the results.")] = Path(
         "kkg-output"
     ),
@@ -50,6 +55,7 @@ def segment(
         )
     jobs = _jobs(images, output)
     _check(jobs, output, force=force)
+    windows = _windows(tile)
 
     typer.echo("Loading ...", err=True)  # torch alone takes seconds to import
     import kkg_area_detection as kkg
@@ -59,7 +65,7 @@ def segment(
         model_path=model_path, device=device, model_name=model_name, engine=engine, precision=precision
     )
     typer.echo(f"Model ready in {time.perf_counter() - began:.1f} s.")
-    failed = [job.image for job in jobs if not _done(job, threshold)]
+    failed = [job.image for job in jobs if not _done(job, threshold, windows)]
     if failed:
         if len(jobs) > 1:
             names = ", ".join(map(str, failed))
@@ -109,17 +115,29 @@ def _check_images(images: list[Path]) -> None:
         raise kind("\n".join(problem.what for problem in problems), next_step=problems[0].next_step)
 
 
-def _done(job: _Job, threshold: float) -> bool:
+def _windows(tile: str | None) -> TileOption:
+    """What ``--tile`` says, for the library to judge."""
+    if tile is None or tile.strip().lower() == "auto":
+        return None if tile is None else "auto"
+    match = re.fullmatch(r"\s*(\d+)\s*[,x:]\s*(\d+)\s*", tile)
+    if match is None:
+        raise UsageError(
+            f"--tile is {tile!r}.", next_step="pass auto, or size and overlap in pixels: --tile 2048,512"
+        )
+    return int(match[1]), int(match[2])
+
+
+def _done(job: _Job, threshold: float, tile: TileOption) -> bool:
     """Segment one drawing; say what was found, or what went wrong."""
     try:
-        _segment(job, threshold)
+        _segment(job, threshold, tile)
     except KkgAreaDetectionError as error:  # the other drawings do not depend on this one
         show_error(error)
         return False
     return True
 
 
-def _segment(job: _Job, threshold: float) -> None:
+def _segment(job: _Job, threshold: float, tile: TileOption) -> None:
     import kkg_area_detection as kkg
     from kkg_area_detection.areas.output import save_json, save_picture
     from kkg_area_detection.areas.segments import summarize_segments
@@ -127,7 +145,7 @@ def _segment(job: _Job, threshold: float) -> None:
 
     began = time.perf_counter()
     drawing = open_image(job.image)
-    result = kkg.get_segmentation_result(drawing, threshold=threshold)
+    result = kkg.get_segmentation_result(drawing, threshold=threshold, tile=tile)
     elapsed = time.perf_counter() - began
     segments = summarize_segments(result)
     save_picture(kkg.draw_segments(drawing, result), job.picture)
