@@ -13,7 +13,14 @@ from PIL import Image
 from kkg_area_detection.demo.local_s3 import LocalS3
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "README.ja.md", "docs/s3-models.md", "docs/s3-models.ja.md"]
+PAGES = [
+    "README.md",
+    "README.ja.md",
+    "docs/s3-models.md",
+    "docs/s3-models.ja.md",
+    "docs/segmentation.md",
+    "docs/segmentation.ja.md",
+]
 
 
 def listings() -> list[tuple[str, str]]:
