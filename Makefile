@@ -32,6 +32,7 @@ format: $(VENV)/.tests-are-installed ## Format the code and mend what ruff can m
 bench: $(VENV)/.bench-is-installed ## Measure us against plain transformers, boto3 and s5cmd
 	$(BIN)/python benchmarks/segmentation.py
 	$(BIN)/python benchmarks/agreement.py
+	$(BIN)/python benchmarks/tiling.py
 	$(BIN)/python benchmarks/postprocessing.py
 	$(BIN)/python benchmarks/hub.py
 

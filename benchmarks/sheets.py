@@ -144,20 +144,19 @@ def draw_dwellings(paper: str, scale: int, seed: int) -> tuple[Image.Image, Trut
 
 def draw_building(paper: str, scale: int, seed: int) -> tuple[Image.Image, Truth]:
     """Draw a sheet with one large floor; arguments and result as for ``draw_dwellings``."""
-    random, image, truth, metre = _blank(paper, scale, seed)
-    edge = FRAME * scale / 100
-    box = (edge + 3, edge + 3, image.width / metre - edge - 3, image.height / metre - edge - 3)
-    TrueBuilding(image, metre, random, tinted=False, truth=truth).draw(box)
-    _draw_frame(image, metre, edge)
-    return image, truth
+    return _draw_floor(TrueBuilding, paper, scale, seed)
 
 
 def draw_hall(paper: str, scale: int, seed: int) -> tuple[Image.Image, Truth]:
     """Draw a sheet with one factory floor; arguments and result as for ``draw_dwellings``."""
+    return _draw_floor(TrueHall, paper, scale, seed)
+
+
+def _draw_floor(kind: type[TrueDwelling], paper: str, scale: int, seed: int) -> tuple[Image.Image, Truth]:
     random, image, truth, metre = _blank(paper, scale, seed)
     edge = FRAME * scale / 100
     box = (edge + 3, edge + 3, image.width / metre - edge - 3, image.height / metre - edge - 3)
-    TrueHall(image, metre, random, tinted=False, truth=truth).draw(box)
+    kind(image, metre, random, tinted=False, truth=truth).draw(box)
     _draw_frame(image, metre, edge)
     return image, truth
 

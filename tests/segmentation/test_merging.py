@@ -163,7 +163,8 @@ def strip(pieces):
         ([seen(FIRST, 2, 8), seen(FIRST, 3, 7, score=0.6)], "..aaaaaa............", [0.9]),
         # A piece that runs over something that is known as a whole keeps what is free.
         ([seen(FIRST, 9, 10, score=0.6), seen(SECOND, 8, 16)], "........abaaaaaa....", [0.9, 0.6]),
-        # Neighbours stay apart, in one window and at the seam.
+        # Neighbours stay apart: two whole ones that overlap a bit, in one window, and at the seam.
+        ([seen(FIRST, 4, 11), seen(SECOND, 9, 17, score=0.6)], "....aaaaaaabbbbbb...", [0.9, 0.6]),
         ([seen(FIRST, 1, 5), seen(FIRST, 5, 8)], ".aaaabbb............", [0.9, 0.9]),
         ([seen(FIRST, 1, 12), seen(SECOND, 8, 12), seen(SECOND, 12, 20)], ".aaaaaaaaaaabbbbbbbb", [0.9, 0.9]),
     ],
@@ -240,6 +241,30 @@ SCRAPS = [on_sheet(LEFT, (4, 8), (4, 10)), on_sheet(RIGHT, (3, 8), (14, 20))]
             [Box(3, 4, 9, 14)],
             id="pieces that go on beyond each cut are as good as whole",
         ),
+        pytest.param(
+            SCRAPS,
+            [coarse((1, 3), (1, 7)), coarse((1, 3), (1, 4), score=0.8)],
+            [Box(4, 4, 8, 10), Box(3, 14, 8, 20)],
+            id="the better coarse one decides",
+        ),
+        pytest.param(
+            SCRAPS[:1],
+            [coarse((1, 3), (0, 8)), coarse((1, 3), (1, 4), score=0.8)],
+            [Box(4, 4, 8, 10)],
+            id="a fragment is used once",
+        ),
+        pytest.param(
+            [on_sheet(LEFT, (3, 9), (3, 6))],
+            [coarse((0, 4), (0, 3))],
+            [Box(3, 3, 9, 6), Box(0, 0, 12, 6)],
+            id="a core keeps what is free",
+        ),
+        pytest.param(
+            [on_sheet(LEFT, (0, 3), (0, 7))],
+            [coarse((0, 2), (0, 5))],
+            [Box(0, 0, 3, 7)],
+            id="a core that is mostly held adds nothing",
+        ),
         pytest.param([], [coarse((0, 4), (1, 7))], [Box(0, 6, 12, 18)], id="windows missed it"),
         pytest.param([], [coarse((1, 3), (1, 7))], [], id="too thin to be sure of"),
     ],
@@ -247,6 +272,26 @@ SCRAPS = [on_sheet(LEFT, (4, 8), (4, 10)), on_sheet(RIGHT, (3, 8), (14, 20))]
 def test_the_whole_sheet_settles(pieces, coarse_pieces, expected):
     merged, _ = merged_map(pieces, SHEET, coarse_pieces)
     assert sorted(piece.box for piece in merged) == sorted(expected)
+
+
+def test_a_stray_line_does_not_tie_two_things_together():
+    room = on_sheet(LEFT, (4, 8), (3, 9))
+    runs_over = np.zeros((12, 10), bool)
+    runs_over[4:8, 0:2] = runs_over[4, 2:10] = True  # half of it is the room, half the line
+    other = np.zeros((12, 10), bool)
+    other[4, 0:3] = other[4:8, 3:6] = True
+    pieces = [
+        room,
+        piece_in_window(0, 0.9, runs_over, MIDDLE, SHEET),
+        piece_in_window(0, 0.9, other, RIGHT, SHEET),
+    ]
+    merged, _ = merged_map(pieces, SHEET)
+    assert sorted(piece.box for piece in merged) == [room.box, Box(4, 14, 8, 20)]
+
+
+def test_what_the_whole_sheet_joins_has_its_score():
+    merged, _ = merged_map(SCRAPS, SHEET, [coarse((1, 3), (1, 7), score=0.7)])
+    assert [piece.score for piece in merged] == [0.7]
 
 
 def test_what_the_whole_sheet_settled_lies_below():

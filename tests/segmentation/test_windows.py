@@ -136,7 +136,7 @@ def test_every_layout(settings, tiles, image_size):
         assert (np.diff(index) >= 0).all()
         assert (index[middles] == np.arange(side.cells)).all()
         assert all(index[side.first_pixel(start)] == start for start in side.starts)
-    for window in layout.windows:
+    for window in (layout.windows[0], layout.windows[-1]):
         left, top = layout.columns.first_pixel(window.left), layout.rows.first_pixel(window.top)
         crop = layout.crop(window, image)
         assert crop.size == (layout.columns.window, layout.rows.window)

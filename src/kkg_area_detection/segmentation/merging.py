@@ -193,13 +193,12 @@ class _Claims:
     def settle(self, pieces: Iterable[Piece]) -> list[Piece]:
         """Give each piece, the best first, what is free; leave out those that are mostly held."""
         return [
-            self.hold(piece)
+            self._hold(piece)
             for piece in sorted(pieces, key=_score, reverse=True)
             if self.held_share(piece) < _SAME
         ]
 
-    def hold(self, piece: Piece) -> Piece:
-        """Give a piece what is free."""
+    def _hold(self, piece: Piece) -> Piece:
         view = self._view(piece)
         free = piece.inside & ~view
         view |= piece.inside
@@ -239,14 +238,17 @@ def _settle_coarsely(
     Returns:
         The settled pieces, and the fragments that are left.
     """
-    settled = []
+    settled: list[Piece] = []
     for outline, core in coarse_pieces:
         if claims.held_share(outline) >= _RUN_TOGETHER:
             continue
         within = [piece for piece in fragments if _common_area(piece, outline) >= _SAME * piece.area]
         parts = within if core is None else [*within, core]
-        if parts:
-            settled.append(claims.hold(replace(_union(parts), score=outline.score)))
+        if not parts:
+            continue
+        joined = claims.settle([replace(_union(parts), score=outline.score)])
+        if joined:
+            settled += joined
             fragments = [piece for piece in fragments if piece not in within]
     return settled, fragments
 
@@ -281,13 +283,8 @@ def _touching_pairs(pieces: list[Piece]) -> Iterator[tuple[int, int]]:
 
 
 def _agree(one: Piece, other: Piece) -> bool:
-    """Whether two windows show the same thing, by the IoU in the zone that both see.
-
-    Two things that are whole never do: where they are the same, one of them is left out later.
-    """
+    """Whether two windows show the same thing, by the IoU in the zone that both see."""
     if one.window is None or other.window is None or one.window == other.window:
-        return False
-    if one.is_whole and other.is_whole:
         return False
     zone = one.window.intersection(other.window)
     common = _common_area(one, other)
