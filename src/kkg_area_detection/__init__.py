@@ -18,15 +18,24 @@ if TYPE_CHECKING:
         initialize_model,
         publish_model,
     )
+    from kkg_area_detection.areas.area import Area, Areas
+    from kkg_area_detection.areas.detect import areas_from_result
     from kkg_area_detection.areas.draw import draw_segments
+    from kkg_area_detection.areas.picture import draw_areas
+    from kkg_area_detection.areas.scale import Scale
     from kkg_area_detection.errors import KkgAreaDetectionError
     from kkg_area_detection.segmentation.result import SegmentationResult
 
 __all__ = [
+    "Area",
+    "Areas",
     "KkgAreaDetectionError",
+    "Scale",
     "SegmentationResult",
     "__version__",
+    "areas_from_result",
     "demo_model_path",
+    "draw_areas",
     "draw_segments",
     "get_segmentation_result",
     "get_segmentation_results",
@@ -37,9 +46,14 @@ __all__ = [
 # Public names are imported when they are first used (PEP 562), so that `import kkg_area_detection` and
 # `kkg --help` need neither torch nor boto3.
 _HOMES = {
+    "Area": "areas.area",
+    "Areas": "areas.area",
     "KkgAreaDetectionError": "errors",
     "SegmentationResult": "segmentation.result",
     "demo_model_path": "api",
+    "Scale": "areas.scale",
+    "areas_from_result": "areas.detect",
+    "draw_areas": "areas.picture",
     "draw_segments": "areas.draw",
     "get_segmentation_result": "api",
     "get_segmentation_results": "api",

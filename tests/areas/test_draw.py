@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kkg_area_detection.areas import draw
-from kkg_area_detection.areas.draw import PALETTE, draw_segments
+from kkg_area_detection.areas import draw, lettering
+from kkg_area_detection.areas.draw import draw_segments
+from kkg_area_detection.areas.palette import PALETTE
 from kkg_area_detection.areas.segments import summarize_segments
 from kkg_area_detection.errors import UsageError
 from kkg_area_detection.segmentation.result import SegmentationResult
@@ -146,10 +147,10 @@ def test_a_label_beyond_the_palette() -> None:
 
 @pytest.fixture
 def no_japanese_font(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(draw, "_JAPANESE_FONTS", ("no-such-font.ttc",))
-    draw._say_that_a_font_is_missing.cache_clear()
+    monkeypatch.setattr(lettering, "_JAPANESE_FONTS", ("no-such-font.ttc",))
+    lettering._say_that_a_font_is_missing.cache_clear()
     yield
-    draw._say_that_a_font_is_missing.cache_clear()
+    lettering._say_that_a_font_is_missing.cache_clear()
 
 
 @pytest.mark.usefixtures("no_japanese_font")

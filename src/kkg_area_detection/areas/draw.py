@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
-from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from kkg_area_detection.areas.lettering import font_for, write_legend
 from kkg_area_detection.areas.paint import paint_segments
+from kkg_area_detection.areas.palette import colour_of
 from kkg_area_detection.documents import ImageLike, open_image
 from kkg_area_detection.errors import UsageError
 
@@ -19,31 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from kkg_area_detection.areas.segments import Segmentation
-
-logger = logging.getLogger(__name__)
-
-# Okabe and Ito's palette, which people with any kind of colour vision can tell apart
-# (https://jfly.uni-koeln.de/color/); its black is left out, because walls are black on paper.
-PALETTE = (
-    (86, 180, 233),
-    (213, 94, 0),
-    (0, 158, 115),
-    (204, 121, 167),
-    (230, 159, 0),
-    (0, 114, 178),
-    (240, 228, 66),
-)
-_JAPANESE_FONTS = (
-    "NotoSansCJK-Regular.ttc",
-    "NotoSansJP-Regular.otf",
-    "YuGothM.ttc",
-    "meiryo.ttc",
-    "msgothic.ttc",
-    "ヒラギノ角ゴシック W3.ttc",
-    "ipagp.ttf",
-    "ipaexg.ttf",
-    "VL-PGothic-Regular.ttf",
-)
 
 
 def draw_segments(image: ImageLike, result: Segmentation) -> Image.Image:
@@ -75,17 +50,17 @@ def draw_segments(image: ImageLike, result: Segmentation) -> Image.Image:
     font_size = max(10, round(min(drawing.size) / 55))
     legend_height = 2 * font_size if labels else 0
     sheet = Image.new("RGB", (drawing.width, drawing.height + legend_height), None)  # painted over anyway
-    paint_segments(drawing, result, {id_: _colour(label) for id_, label in labels.items()}, sheet)
+    paint_segments(drawing, result, {id_: colour_of(label) for id_, label in labels.items()}, sheet)
     sheet.paste("white", (0, drawing.height, sheet.width, sheet.height))
     _write_ids(sheet, result, font_size)
-    entries = [(result.id2label[label], _colour(label)) for label in sorted(set(labels.values()))]
-    _write_legend(sheet, drawing.height + legend_height / 2, entries, font_size)
+    entries = [(result.id2label[label], colour_of(label)) for label in sorted(set(labels.values()))]
+    write_legend(sheet, drawing.height + legend_height / 2, entries, font_size)
     return sheet
 
 
 def _write_ids(sheet: Image.Image, result: Segmentation, font_size: int) -> None:
     pen = ImageDraw.Draw(sheet)
-    font = _font(font_size, "0123456789")
+    font = font_for("0123456789", font_size)
     for segment_id, x, y, room in _roomy_points(result):
         text = str(segment_id)
         left, top, right, bottom = pen.textbbox((x, y), text, font=font, anchor="mm")
@@ -137,40 +112,3 @@ def _depth(ids: NDArray[np.int32]) -> NDArray[np.int32]:
         core = alike & core & alive[:-2, 1:-1] & alive[2:, 1:-1] & alive[1:-1, :-2] & alive[1:-1, 2:]
         alive = np.pad(core, 1)
     return depth
-
-
-def _write_legend(
-    sheet: Image.Image, y: float, entries: list[tuple[str, tuple[int, int, int]]], font_size: int
-) -> None:
-    font = _font(font_size, "".join(name for name, _ in entries))
-    pen = ImageDraw.Draw(sheet)
-    x = float(font_size // 2)
-    for name, colour in entries:
-        pen.rectangle((x, y - font_size / 2, x + font_size, y + font_size / 2), fill=colour)
-        pen.text((x + 1.4 * font_size, y), name, font=font, anchor="lm", fill="black")
-        x += 2.4 * font_size + pen.textlength(name, font=font)
-
-
-def _colour(label_id: int) -> tuple[int, int, int]:
-    return PALETTE[label_id % len(PALETTE)]
-
-
-def _font(size: int, text: str) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own font, or for other scripts the first Japanese font that this machine has."""
-    if not text.isascii():
-        for name in _JAPANESE_FONTS:
-            try:
-                return ImageFont.truetype(name, size)
-            except OSError:
-                continue
-        _say_that_a_font_is_missing()
-    return ImageFont.load_default(size)
-
-
-@cache
-def _say_that_a_font_is_missing() -> None:
-    """Once a process: a batch of drawings has the same legend on each."""
-    logger.warning(
-        "No Japanese font was found, so some labels in the legend are boxes. Install one, for example "
-        "Noto Sans CJK (Debian, Ubuntu: apt install fonts-noto-cjk)."
-    )

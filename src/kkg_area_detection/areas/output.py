@@ -52,25 +52,29 @@ def save_picture(picture: Image.Image, path: Path) -> None:
     Raises:
         OutputError: It cannot be written.
     """
-    with _replacing(path) as temporary:
+    with replacing(path) as temporary:
         picture.save(temporary, format="PNG")
 
 
-def save_json(document: Any, path: Path) -> None:
+def save_json(document: Any, path: Path, *, indent: int | None = 1) -> None:
     """Write a JSON file in UTF-8.
 
     Raises:
         OutputError: It cannot be written.
     """
-    text = json.dumps(document, ensure_ascii=False, indent=1)
-    with _replacing(path) as temporary:
+    text = json.dumps(document, ensure_ascii=False, indent=indent)
+    with replacing(path) as temporary:
         # File names on Linux may hold bytes that are no text; JSON has an escape for what Python makes of them.
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside a file, which takes the file's place at the end if all went well."""
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside a file, which takes the file's place at the end if all went well.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
     temporary = path.with_name(f".kkg-{secrets.token_hex(8)}.part")
     with _explained(path):
         try:
