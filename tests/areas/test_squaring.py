@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from shapely.affinity import rotate
 from shapely.geometry import Polygon, box
 
+from kkg_area_detection.areas import squaring
 from kkg_area_detection.areas.polygons import Cells, Coverage, trace
 from kkg_area_detection.areas.simplify import simplify
 from kkg_area_detection.areas.specks import fill_specks
@@ -15,11 +16,13 @@ from tests.areas.segmentations import (
     CELL,
     SIZE,
     assert_covers,
+    drawn,
     house,
     raster,
     segmentation,
     segmentations,
     simplified,
+    traced,
 )
 
 
@@ -73,6 +76,7 @@ def test_ragged_borders_become_straight() -> None:
                 vertices[number] += len(sides)
                 true = shapely.transform(house(0)[id_], lambda points: points * CELL)
                 off[number] += room.symmetric_difference(true).area
+    print("RAT", upright / length, vertices, off)
     assert upright[0] / length[0] < 0.75
     assert upright[1] / length[1] > 0.85
     assert vertices[1] < 0.8 * vertices[0]
@@ -85,6 +89,35 @@ def test_a_wall_in_no_main_direction_stays() -> None:
     squared = face(square(simplified(raster(cut)), CELL), 0)
     assert squared.symmetric_difference(cut).area < 20
     assert squared.area == pytest.approx(cut.area, rel=0.01)
+
+
+def test_a_wall_that_leaves_its_line_by_cells_stays() -> None:
+    slanted = Polygon([(10, 10), (50, 10), (50, 50), (10, 46)])
+    squared = face(square(simplified(raster(slanted)), CELL), 0)
+    assert squared.symmetric_difference(slanted).area < 15
+    assert squared.area == pytest.approx(slanted.area, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("ids", "tolerance"),
+    [
+        # sides that would cross
+        (drawn(".2.", ".21", "202", ".02"), 1),
+        # a face that would shrink to a sliver
+        (drawn("..1", "110", "101", "121", "211"), 1),
+    ],
+)
+def test_what_would_spoil_a_face_is_left_out(ids: np.ndarray, tolerance: float) -> None:  # type: ignore[type-arg]
+    before = simplify(traced(ids, CELL), tolerance * CELL, CELL)
+    after = square(before, CELL)
+    assert_covers(after, segmentation(ids, cell=CELL))
+    assert np.all(shapely.area(after.faces) >= 0.45 * shapely.area(before.faces))
+
+
+def test_what_cannot_be_squared_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(squaring, "_ATTEMPTS", 0)
+    before = simplified(raster(*house(10)))
+    assert shapely.equals(square(before, CELL).faces, before.faces).all()
 
 
 def test_a_wall_of_one_cell_is_not_crushed() -> None:

@@ -32,7 +32,6 @@ _WIDTH = 1.5  # of a line before it is straight, at most
 _CUT = 2  # length of a side that cuts a corner off, at most
 _FARTHEST = 2.5  # that a vertex moves
 _SINE_OF_CROSSING = 0.5  # at least, for two lines to say where a vertex is
-_FOLD = 0.001  # radians between two sides that lie on each other
 _LEAST_LEFT = 0.5  # of a face's area
 _DIGITS = 6  # of a pixel's coordinates: makes points equal that differ in rounding only
 _ATTEMPTS = 10
@@ -205,46 +204,29 @@ def _faces(coverage: Coverage, network: Network, moved: NDArray[np.float64]) -> 
     points = moved.copy()
     for _ in range(_ATTEMPTS):
         faces = shapely.set_coordinates(coverage.faces.copy(), points[network.vertex])
-        wrong = _knots(network, points)
-        if not wrong.size:
-            wrong = _spoilt(faces, coverage, network)
-        if not wrong.size:
+        wrong = _wrong(faces, coverage, points[network.vertex])
+        if not wrong.any():
             return shapely.remove_repeated_points(faces)
-        points[wrong] = network.points[wrong]
+        stay = network.vertex[wrong]
+        points[stay] = network.points[stay]
     logger.debug("The plan cannot be squared; it stays as it was.")
     return coverage.faces
 
 
-def _knots(network: Network, points: NDArray[np.float64]) -> NDArray[np.intp]:
-    """The vertices of sides that meet anywhere but at a common end, and those that pinch a face where they meet."""
-    _, place = np.unique(points @ [1, 1j], return_inverse=True)
-    ends = place[network.sides]
-    is_gone = ends[:, 0] == ends[:, 1]
-    # Only neighbours may meet: a tree of sides has one side less than vertices. And of two junctions that meet, a
-    # third face has both.
-    gone = np.bincount(ends[is_gone, 0], minlength=len(points))
-    strangers = np.flatnonzero((gone < np.bincount(place, minlength=len(points)) - 1)[place])
-    junctions = network.sides[is_gone & np.all(network.degree()[network.sides] > 2, axis=1)]
-    sides = np.flatnonzero(~is_gone)
-    lines = np.asarray(shapely.linestrings(points[network.sides[sides]]))
-    one, other = shapely.STRtree(lines).query(lines, predicate="intersects")
-    one, other = sides[one[one < other]], sides[other[one < other]]
-    common = ends[one][:, :, None] == ends[other][:, None, :]
-    # Two that have an end in common may still lie on each other, but for rounding.
-    from_common = []
-    for pair, is_common in ((one, common.any(axis=2)), (other, common.any(axis=1))):
-        way = points[network.sides[pair, 1]] - points[network.sides[pair, 0]]
-        way /= np.hypot(way[:, 0], way[:, 1])[:, None]
-        from_common.append(np.where(is_common[:, :1], way, -way))
-    folded = np.sum(from_common[0] * from_common[1], axis=1) > np.cos(_FOLD)
-    knotted = ~common.any(axis=(1, 2)) | folded
-    knots = network.sides[np.concatenate((one[knotted], other[knotted]))]
-    return np.unique(np.concatenate((strangers, junctions.ravel(), knots.ravel())))
+def _wrong(
+    faces: NDArray[np.object_], coverage: Coverage, coordinates: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Which coordinates cannot stay: all of those of spoilt faces, and those of sides that do not match."""
+    inside_out = _turns_left(faces) != _turns_left(coverage.faces)
+    spoilt = inside_out | (shapely.area(faces) < _LEAST_LEFT * shapely.area(coverage.faces))
+    if not spoilt.any():
+        mismatched = shapely.get_coordinates(shapely.coverage_invalid_edges(faces))
+        if len(mismatched):
+            return np.isin(coordinates @ [1, 1j], mismatched @ [1, 1j])
+        spoilt = ~shapely.is_valid(faces)
+    return np.repeat(spoilt, shapely.get_num_coordinates(faces))
 
 
-def _spoilt(faces: NDArray[np.object_], coverage: Coverage, network: Network) -> NDArray[np.intp]:
-    """The vertices of faces that are invalid, do not match their neighbours, or are nearly gone."""
-    mismatched = ~shapely.is_empty(shapely.coverage_invalid_edges(faces))
-    shrunk = shapely.area(faces) < _LEAST_LEFT * shapely.area(coverage.faces)
-    wrong = ~shapely.is_valid(faces) | mismatched | shrunk
-    return network.vertex[wrong[network.ring_face[network.ring]]]
+def _turns_left(faces: NDArray[np.object_]) -> NDArray[np.bool_]:
+    turns_left: NDArray[np.bool_] = shapely.is_ccw(shapely.get_exterior_ring(faces))
+    return turns_left
