@@ -29,7 +29,7 @@ from torch.nn import functional
 from kkg_area_detection.segmentation.result import BACKGROUND, SegmentationResult, SegmentInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -78,6 +78,24 @@ class MeasuredMasks(NamedTuple):
     visible: torch.Tensor
 
 
+class ScoredSegments(NamedTuple):
+    """Segments in painting order. A query may be there more than once, under different labels.
+
+    Attributes:
+        inside: Shape (K, h, w), bool: the masks of the queries that take part.
+        masks: For each segment, the place of its mask in ``inside``.
+        queries: For each segment, its query.
+        labels: For each segment, its class index.
+        scores: For each segment, its score.
+    """
+
+    inside: torch.Tensor
+    masks: list[int]
+    queries: list[int]
+    labels: list[int]
+    scores: list[float]
+
+
 def find_segments(
     class_logits: torch.Tensor,
     mask_logits: torch.Tensor,
@@ -100,29 +118,69 @@ def find_segments(
     Returns:
         The segments. NaN logits never become one.
     """
-    candidates = rank_candidates(class_logits, threshold)
-    queries, position = torch.unique(candidates.queries, return_inverse=True)
     grid_height, grid_width = grid_shape or mask_logits.shape[-2:]
     row_index = nearest_index(grid_height, image_shape[0])
     column_index = nearest_index(grid_width, image_shape[1])
-    masks = measure_masks(mask_logits, queries, grid_shape, row_index, column_index)
+    found = score_segments(
+        class_logits,
+        mask_logits,
+        threshold=threshold,
+        grid_shape=grid_shape,
+        row_index=row_index,
+        column_index=column_index,
+    )
+    return SegmentationResult(
+        id_grid=paint(found.inside, found.masks),
+        row_index=row_index,
+        column_index=column_index,
+        segments_info=segment_infos(found.labels, found.scores),
+        id2label=id2label,
+    )
 
+
+def score_segments(
+    class_logits: torch.Tensor,
+    mask_logits: torch.Tensor,
+    *,
+    threshold: float,
+    grid_shape: tuple[int, int] | None,
+    row_index: NDArray[np.intp],
+    column_index: NDArray[np.intp],
+) -> ScoredSegments:
+    """Find the segments of one picture and their scores, without painting them.
+
+    Args:
+        class_logits: Shape (Q, C + 1).
+        mask_logits: Shape (Q, h, w).
+        threshold: Least score of a segment.
+        grid_shape: Height and width of the grid to resize the mask logits to first, or None.
+        row_index: The row of the grid that each row of the picture shows.
+        column_index: The same for columns.
+
+    Returns:
+        The segments in painting order.
+    """
+    candidates = rank_candidates(class_logits, threshold)
+    queries, position = torch.unique(candidates.queries, return_inverse=True)
+    masks = measure_masks(mask_logits, queries, grid_shape, row_index, column_index)
     scores = candidates.probabilities * masks.probabilities[position]
     # In float64, as Python's own numbers: a threshold rounded to float32 could change the answer.
     chosen = (scores.double() >= threshold) & masks.visible[position]
-    segments_info: list[SegmentInfo] = [
-        {"id": id_, "label_id": label, "was_fused": False, "score": round(score, 6)}
-        for id_, (label, score) in enumerate(
-            zip(candidates.labels[chosen].tolist(), scores[chosen].tolist(), strict=True)
-        )
-    ]
-    return SegmentationResult(
-        id_grid=paint(masks.inside, position[chosen].tolist()),
-        row_index=row_index,
-        column_index=column_index,
-        segments_info=segments_info,
-        id2label=id2label,
+    return ScoredSegments(
+        inside=masks.inside,
+        masks=position[chosen].tolist(),
+        queries=candidates.queries[chosen].tolist(),
+        labels=candidates.labels[chosen].tolist(),
+        scores=scores[chosen].tolist(),
     )
+
+
+def segment_infos(labels: Iterable[int], scores: Iterable[float]) -> list[SegmentInfo]:
+    """Describe segments as transformers does; their ids are their places."""
+    return [
+        {"id": id_, "label_id": label, "was_fused": False, "score": round(score, 6)}
+        for id_, (label, score) in enumerate(zip(labels, scores, strict=True))
+    ]
 
 
 def rank_candidates(class_logits: torch.Tensor, threshold: float) -> Candidates:

@@ -51,6 +51,7 @@ class SegmentationResult(Mapping[str, Any]):
         row_index: Shape (H,), integer: the row of ``id_grid`` that each row of pixels shows; never decreases.
         column_index: Shape (W,), integer: the same for columns.
         id2label: Class index to label, from the model.
+        refinement: Cells of ``id_grid`` along each side of a cell on which the network saw the segments.
 
     Example:
         >>> result = SegmentationResult(
@@ -76,11 +77,13 @@ class SegmentationResult(Mapping[str, Any]):
         column_index: NDArray[np.intp],
         segments_info: list[SegmentInfo],
         id2label: dict[int, str],
+        refinement: int = 1,
     ) -> None:
         self.id_grid = id_grid
         self.row_index = row_index
         self.column_index = column_index
         self.id2label = id2label
+        self.refinement = refinement
         self._segments_info = segments_info
         self._segmentation: torch.Tensor | None = None
 

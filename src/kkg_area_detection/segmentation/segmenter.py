@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import torch
 from PIL import Image
@@ -11,6 +11,7 @@ from PIL import Image
 from kkg_area_detection.errors import UsageError
 from kkg_area_detection.segmentation.device import explained_out_of_memory
 from kkg_area_detection.segmentation.engines.selection import EngineChoice, load_engine
+from kkg_area_detection.segmentation.fine_painting import find_segments_finely
 from kkg_area_detection.segmentation.postprocessing import PAINTING_GRIDS, find_segments
 from kkg_area_detection.segmentation.preprocessing import ProcessorSettings, prepare
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from kkg_area_detection.segmentation.engines import Engine, MaskOutputs
     from kkg_area_detection.segmentation.result import SegmentationResult
 
+Painting: TypeAlias = Literal["exact", "fine"]
+"""How masks become a map: exactly as transformers does it, or with finer borders and without doubles."""
+
+_PAINTERS = {"exact": find_segments, "fine": find_segments_finely}
 _A4_AT_100_DPI = (827, 1169)
 
 
@@ -76,25 +81,29 @@ class Segmenter:
         """
         self.segment(Image.new("RGB", _A4_AT_100_DPI, "white"))
 
-    def segment(self, image: Image.Image, threshold: float = 0.5) -> SegmentationResult:
+    def segment(
+        self, image: Image.Image, threshold: float = 0.5, painting: Painting = "exact"
+    ) -> SegmentationResult:
         """Find the segments of a picture.
 
         Args:
             image: Mode RGB, any size.
             threshold: Least score of a segment, 0 to 1.
+            painting: How masks become a map.
 
         Returns:
             The segments, in the picture's own pixels.
 
         Raises:
-            UsageError: The threshold is not within 0 to 1.
+            UsageError: The threshold is not within 0 to 1, or there is no such painting.
             ImageError: The image is not in mode RGB.
             DeviceError: The device's memory was not enough.
         """
         check_threshold(threshold)
+        check_painting(painting)
         outputs = self.run(torch.from_numpy(self.prepare(image))[None])
         return self.finish(
-            outputs.class_logits[0], outputs.mask_logits[0], (image.height, image.width), threshold
+            outputs.class_logits[0], outputs.mask_logits[0], (image.height, image.width), threshold, painting
         )
 
     def prepare(self, image: Image.Image) -> NDArray[np.float32]:
@@ -123,6 +132,7 @@ class Segmenter:
         mask_logits: torch.Tensor,
         image_shape: tuple[int, int],
         threshold: float,
+        painting: Painting = "exact",
     ) -> SegmentationResult:
         """Turn the logits of one picture into its segments.
 
@@ -131,6 +141,7 @@ class Segmenter:
             mask_logits: Shape (Q, h / 4, w / 4).
             image_shape: Height and width of the picture in pixels.
             threshold: Least score of a segment, 0 to 1.
+            painting: How masks become a map.
 
         Returns:
             The segments, in the picture's own pixels.
@@ -139,7 +150,7 @@ class Segmenter:
             DeviceError: The device's memory was not enough.
         """
         with explained_out_of_memory(self.engine.device, "while segments were made of its results"):
-            return find_segments(
+            return _PAINTERS[painting](
                 class_logits,
                 mask_logits,
                 image_shape=image_shape,
@@ -159,3 +170,13 @@ def check_threshold(threshold: float) -> None:
         raise UsageError(
             f"threshold is {threshold}.", next_step="pass a number between 0 and 1, such as 0.5."
         )
+
+
+def check_painting(painting: str) -> None:
+    """Pass silently where there is such a painting.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if painting not in _PAINTERS:
+        raise UsageError(f"painting is {painting!r}.", next_step=f"pass one of {', '.join(_PAINTERS)}.")

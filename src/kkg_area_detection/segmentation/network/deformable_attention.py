@@ -137,13 +137,12 @@ class BagSampler:
         lower_right, upper_right = lower * right, upper * right
         index = (upper_left, upper_left + 1, lower_left, lower_left + 1)
         weight = (upper - upper_right, upper_right, lower - lower_right, lower_right)
-        summed = functional.embedding_bag(
-            _bags(index, heads),
-            self.cells.view(-1, channels),
-            per_sample_weights=_bags(weight, heads),
-            mode="sum",
-        )
+        summed = self.weighted_sums(_bags(index, heads), self.cells.view(-1, channels), _bags(weight, heads))
         return summed.view(batch, number, heads * channels)
+
+    def weighted_sums(self, index: torch.Tensor, table: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Add up rows of a (R, channels) table: (N, K) numbers of rows and their weights to (N, channels)."""
+        return functional.embedding_bag(index, table, per_sample_weights=weights, mode="sum")
 
 
 def _cell_and_fraction(position: torch.Tensor, last: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
