@@ -38,6 +38,11 @@ class Segmentation(Protocol):
         """Label of each label id."""
         ...
 
+    @property
+    def refinement(self) -> int:
+        """Cells of ``id_grid`` along each side of a cell on which the network saw the segments."""
+        ...
+
     def pixel_counts(self) -> dict[int, int]:
         """Pixels of each segment at full size."""
         ...
@@ -71,16 +76,24 @@ class SegmentSummary:
     box: tuple[int, int, int, int] | None
 
 
+def labels_by_id(result: Segmentation) -> dict[int, str]:
+    """Label of each segment by its id; one that the model does not name is called as in transformers."""
+    return {
+        info["id"]: result.id2label.get(info["label_id"], f"LABEL_{info['label_id']}")
+        for info in result["segments_info"]
+    }
+
+
 def summarize_segments(result: Segmentation) -> list[SegmentSummary]:
     """The segments of a result in numbers, in the order of its ``segments_info``."""
     n_pixels = len(result.row_index) * len(result.column_index)
     counts = result.pixel_counts()
-    boxes = dict(_boxes(result))
+    boxes, labels = dict(_boxes(result)), labels_by_id(result)
     return [
         SegmentSummary(
             id=info["id"],
             label_id=info["label_id"],
-            label=result.id2label[info["label_id"]],
+            label=labels[info["id"]],
             score=info["score"],
             pixels=counts[info["id"]],
             share=counts[info["id"]] / n_pixels,
