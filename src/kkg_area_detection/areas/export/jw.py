@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
-import shapely
-
-from kkg_area_detection.areas.export.dxf import text_height
-from kkg_area_detection.areas.export.frame import Frame, label_place
-from kkg_area_detection.areas.export.layers import Layer, centre_line_layer, layer_of, text_layer
+from kkg_area_detection.areas.export.cp932 import for_cp932
+from kkg_area_detection.areas.export.frame import Frame
+from kkg_area_detection.areas.export.layers import Layer
+from kkg_area_detection.areas.export.strokes import Stroke, Writing, strokes_of, writings_of
 
 if TYPE_CHECKING:
     from kkg_area_detection.areas.area import Areas
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _Tag: TypeAlias = tuple[int, str | int | float]
-_REPLACEMENT = "〓"  # what Japanese printers put in the place of a letter they do not have
-_SAME: dict[str, str | int | None] = {"²": "2", "³": "3", "—": "―", "–": "-", "±": "±", "㎡": "m2"}
 
 
 def jw_document(areas: Areas, texts: dict[int, str], *, japanese_layers: bool = False) -> bytes:
@@ -44,18 +40,22 @@ def jw_document(areas: Areas, texts: dict[int, str], *, japanese_layers: bool = 
             "The scale is unknown: a millimetre of the drawing is a pixel. Pass scale= to mend it."
         )
         frame = Frame.in_pixels(areas)
-    entities = list(_entities(areas, texts, frame, japanese_layers))
+    strokes = list(strokes_of(areas, frame, japanese_layers=japanese_layers))
+    writings = list(writings_of(areas, texts, frame, japanese_layers=japanese_layers))
+    entities: list[Stroke | Writing] = [*strokes, *writings]
+    layers = {entity.layer for entity in entities}
     tags: list[_Tag] = [
         *_header(),
-        *_tables(sorted({layer for layer, _ in entities}, key=lambda layer: layer.name)),
+        *_tables(sorted(layers, key=lambda layer: layer.name)),
         (0, "SECTION"),
         (2, "ENTITIES"),
-        *(tag for _, entity in entities for tag in entity),
+        *(tag for stroke in strokes for tag in _line(stroke)),
+        *(tag for writing in writings for tag in _text(writing)),
         (0, "ENDSEC"),
         (0, "EOF"),
     ]
     text = "".join(f"{code:>3}\r\n{_value(value)}\r\n" for code, value in tags)
-    return _encoded(text)
+    return for_cp932(text).encode("cp932")
 
 
 def _header() -> list[_Tag]:
@@ -75,59 +75,19 @@ def _tables(layers: list[Layer]) -> Iterator[_Tag]:
     yield from ((42, 2.5), (3, "TXT"), (4, ""), (0, "ENDTAB"), (0, "ENDSEC"))
 
 
-def _entities(
-    areas: Areas, texts: dict[int, str], frame: Frame, japanese: bool
-) -> Iterator[tuple[Layer, list[_Tag]]]:
-    for area in areas:
-        layer = layer_of(area.label, area.label_id, japanese=japanese)
-        yield from ((layer, line) for line in _lines(frame.place(area.polygon.boundary), layer))
-    for area in areas:
-        if texts.get(area.id):
-            layer = text_layer(japanese=japanese)
-            place, radius = label_place(frame.place(area.polygon))
-            yield from ((layer, text) for text in _texts(texts[area.id], place, radius, frame, layer))
-    for wall in areas.walls:
-        layer = centre_line_layer(japanese=japanese)
-        yield from ((layer, line) for line in _lines(frame.place(wall.line), layer))
+def _line(stroke: Stroke) -> list[_Tag]:
+    (x0, y0), (x1, y1) = stroke.start, stroke.end
+    return [(0, "LINE"), (8, stroke.layer.name), (10, x0), (20, y0), (11, x1), (21, y1)]
 
 
-def _lines(geometry: shapely.Geometry, layer: Layer) -> Iterator[list[_Tag]]:
-    for part in shapely.get_parts(geometry):
-        points = shapely.get_coordinates(part).tolist()
-        for (x0, y0), (x1, y1) in pairwise(points):
-            yield [(0, "LINE"), (8, layer.name), (10, x0), (20, y0), (11, x1), (21, y1)]
-
-
-def _texts(
-    text: str, place: shapely.Point, radius: float, frame: Frame, layer: Layer
-) -> Iterator[list[_Tag]]:
-    lines = text.split("\n")
-    height = text_height(lines, radius, frame)
-    for number, line in enumerate(lines):
-        y = place.y + ((len(lines) - 1) / 2 - number) * height * 1.5
-        # Group 72 = 4: the second point (11, 21) is the middle of the text.
-        yield [
-            (0, "TEXT"), (8, layer.name), (10, place.x), (20, y), (40, height), (1, line),
-            (7, "STANDARD"), (72, 4), (11, place.x), (21, y),
-        ]  # fmt: skip
+def _text(writing: Writing) -> list[_Tag]:
+    x, y = writing.middle
+    # Group 72 = 4: the second point (11, 21) is the middle of the text.
+    return [
+        (0, "TEXT"), (8, writing.layer.name), (10, x), (20, y), (40, writing.height), (1, writing.text),
+        (7, "STANDARD"), (72, 4), (11, x), (21, y),
+    ]  # fmt: skip
 
 
 def _value(value: str | int | float) -> str:
     return f"{value:.6f}" if isinstance(value, float) else str(value)
-
-
-def _encoded(text: str) -> bytes:
-    text = text.translate(str.maketrans(_SAME))
-    missing = sorted({letter for letter in set(text) if not _is_in_cp932(letter)})
-    if missing:
-        logger.warning("Jw_cad's code page lacks %s: written as %s.", " ".join(missing), _REPLACEMENT)
-        text = text.translate({ord(letter): _REPLACEMENT for letter in missing})
-    return text.encode("cp932")
-
-
-def _is_in_cp932(letter: str) -> bool:
-    try:
-        letter.encode("cp932")
-    except UnicodeEncodeError:
-        return False
-    return True
