@@ -154,7 +154,8 @@ def test_the_full_size_map_is_never_made(plan: SegmentationResult, monkeypatch: 
         ({"least_share": 1}, "least_share is 1"),
         ({"least_share": -0.1}, "least_share is -0.1"),
         ({"simplify": 0, "square": True}, "cannot be squared"),
-        ({"labels": "room"}, r'labels=\["room"\]'),
+        ({"labels": "room"}, r'pass a list: \["room"\]'),
+        ({"wall_labels": ["roof"]}, "no label roof"),
         ({"labels": ["roof", "room", "window"]}, "no label roof, window"),
     ],
 )

@@ -76,7 +76,6 @@ def test_ragged_borders_become_straight() -> None:
                 vertices[number] += len(sides)
                 true = shapely.transform(house(0)[id_], lambda points: points * CELL)
                 off[number] += room.symmetric_difference(true).area
-    print("RAT", upright / length, vertices, off)
     assert upright[0] / length[0] < 0.75
     assert upright[1] / length[1] > 0.85
     assert vertices[1] < 0.8 * vertices[0]

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, overload
 if TYPE_CHECKING:
     import shapely
 
+    from kkg_area_detection.areas.export import DxfVersion
     from kkg_area_detection.areas.scale import Scale
+    from kkg_area_detection.areas.units import Number
     from kkg_area_detection.documents import ImageLike
 
 
@@ -26,7 +28,8 @@ class Area:
         score: 0 to 1.
         polygon: A ``shapely.Polygon`` or ``MultiPolygon`` with holes, in pixels of the image: x right, y down,
             on pixel edges, so that before simplification its area is the number of its pixels.
-        pixels: Pixels of the segment in the image, before simplification.
+        pixels: Pixels of the area before simplification: of its segment, without the specks of it that went to
+            others, and with those that it was given.
     """
 
     id: int
@@ -61,8 +64,9 @@ class Areas(Sequence[Area]):
         image_size: Width and height of the image in pixels.
         scale: Millimetres a pixel, where known.
         walls: Centre lines of the walls; empty where they were not asked for.
-        cell: Side in pixels of the cells that the segments were found on: no border is known more finely.
+        cell: Side in pixels of the cells of the network: no border is known much more finely.
         specks: Pieces of segments that were too small to keep, and went to what surrounds them.
+        name: Of the drawing: ``"plan.png"`` or ``"plan.pdf#page=2"``; may be empty.
     """
 
     areas: tuple[Area, ...]
@@ -71,6 +75,7 @@ class Areas(Sequence[Area]):
     walls: tuple[Wall, ...] = ()
     cell: float = 1.0
     specks: int = 0
+    name: str = ""
 
     @overload
     def __getitem__(self, index: int) -> Area: ...
@@ -91,32 +96,29 @@ class Areas(Sequence[Area]):
         *,
         image: ImageLike | None = None,
         force: bool = False,
-        jw: bool = False,
+        dxf_version: DxfVersion = "R2010",
         japanese_layers: bool = False,
         hatch: bool = False,
+        mat: str | Number = "規約",
     ) -> None:
         """Write the areas into a file, whole or not at all.
 
         Args:
-            path: Its suffix names the format: ``.geojson``, ``.json`` (COCO), ``.svg``, ``.dxf`` or ``.png``.
-            image: The drawing the areas were found in; for ``.png``.
+            path: Its suffix names the format: ``.geojson``, ``.json`` (COCO), ``.svg``, ``.dxf``, ``.jww`` (with
+                the extra ``jww`` installed), ``.csv``, ``.xlsx`` or ``.png``.
+            image: The drawing the areas were found in: ``.png`` needs it, ``.svg`` puts it beneath.
             force: Replace a file that is there.
-            jw: Write the DXF that Jw_cad reads: release 12, lines and texts only.
-            japanese_layers: Name the layers of a DXF in Japanese.
+            dxf_version: ``"R2010"`` for AutoCAD and its like; ``"jw"`` for Jw_cad: release 12, lines and texts.
+            japanese_layers: Name the layers of a CAD file in Japanese.
             hatch: Fill the areas of a DXF.
+            mat: Of tables: kind of mat (帖) or its square metres; see ``units.mat_size``.
 
         Raises:
-            UsageError: The suffix is another, the file exists, or the drawing is missing.
+            UsageError: The suffix or an option is another, the file exists, or the drawing is missing.
+            MissingDependencyError: It is a JWW file, and ezjww is not installed.
             OutputError: The file cannot be written.
         """
-        from kkg_area_detection.areas.export import save_areas
+        from kkg_area_detection.areas.export import SaveOptions, save_areas
 
-        save_areas(
-            self,
-            Path(path),
-            image=image,
-            force=force,
-            jw=jw,
-            japanese_layers=japanese_layers,
-            hatch=hatch,
-        )
+        options = SaveOptions(image, dxf_version, japanese_layers, hatch, mat)
+        save_areas(self, Path(path), options, force=force)

@@ -53,7 +53,7 @@ def main_directions(coverage: Coverage, reach: float) -> list[float]:
     return [0.0 if abs(turn(one, 0, QUARTER)) < slight else one % QUARTER for one in found]
 
 
-def turn(angle: Angles, other: float, period: float) -> Angles:
+def turn(angle: Angles, other: Angles | float, period: float) -> Angles:
     """The turn from one direction to another, at most half a period either way."""
     return (angle - other + period / 2) % period - period / 2
 
