@@ -53,7 +53,7 @@ def save_picture(picture: Image.Image, path: Path) -> None:
         OutputError: It cannot be written.
     """
     with replacing(path) as temporary:
-        picture.save(temporary, format="PNG")
+        picture.save(temporary, format="PNG", compress_level=1)  # half the time, an eighth more bytes
 
 
 def save_json(document: Any, path: Path, *, indent: int | None = 1) -> None:

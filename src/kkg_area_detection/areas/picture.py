@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import shapely
 from PIL import Image, ImageDraw
 
@@ -18,8 +17,6 @@ from kkg_area_detection.documents import ImageLike, open_image
 from kkg_area_detection.errors import UsageError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from kkg_area_detection.areas.area import Area, Areas
 
 _FILL, _BORDER = 0.35, 0.85  # how much of the colour covers the drawing
@@ -119,18 +116,17 @@ def _points(ring: shapely.LinearRing) -> list[tuple[float, float]]:
 
 def _blend(drawing: Image.Image, plan: Image.Image, paints: dict[str, _Paint], sheet: Image.Image) -> None:
     """Mix drawing and paints onto the sheet, a few rows at a time."""
-    stays = np.full(256, 256, dtype=np.uint16)  # how much of the drawing stays, in 256ths
-    ink = np.zeros((256, 3), dtype=np.uint16)
+    strength, palette = [0] * 256, [(0, 0, 0)] * 256
     for paint in paints.values():
-        for number, strength in ((paint.fill, _FILL), (paint.border, _BORDER)):
-            stays[number] = round(256 * (1 - strength))
-            ink[number] = np.round(np.array(paint.colour) * 256 * strength).astype(np.uint16)
+        for number, share in ((paint.fill, _FILL), (paint.border, _BORDER)):
+            strength[number], palette[number] = round(255 * share), paint.colour
+    plan.putpalette([value for colour in palette for value in colour])
     for top in range(0, drawing.height, _ROWS_AT_ONCE):
         box = (0, top, drawing.width, min(top + _ROWS_AT_ONCE, drawing.height))
-        numbers: NDArray[np.uint8] = np.asarray(plan.crop(box))
-        mixed = np.multiply(np.asarray(drawing.crop(box)), stays[numbers][..., None], dtype=np.uint16)
-        mixed += ink[numbers]
-        sheet.paste(Image.fromarray((mixed >> 8).astype(np.uint8)), (0, top))
+        strip = plan.crop(box)
+        numbers = Image.frombytes("L", strip.size, strip.tobytes())
+        mixed = Image.composite(strip.convert("RGB"), drawing.crop(box), numbers.point(strength))
+        sheet.paste(mixed, (0, top))
 
 
 class _Writer:
