@@ -7,9 +7,15 @@ from typing import TYPE_CHECKING
 from kkg_area_detection.areas.labels import kind_of
 
 if TYPE_CHECKING:
-    from kkg_area_detection.areas.area import Areas
+    from kkg_area_detection.areas.area import Area, Areas
 
 _SQUARE_MM_PER_SQUARE_M = 1_000_000
+
+
+def rooms_of(areas: Areas) -> list[Area]:
+    """The rooms; where no label is recognised as one, all areas that are no wall, door or window either."""
+    rooms = [area for area in areas if kind_of(area.label) == "room"]
+    return rooms or [area for area in areas if kind_of(area.label) is None]
 
 
 def texts_of(areas: Areas) -> dict[int, str]:
@@ -18,8 +24,7 @@ def texts_of(areas: Areas) -> dict[int, str]:
     Walls, doors and windows are what lies between rooms: nothing is written into them. Where no label is
     recognised as a room, all areas are named.
     """
-    rooms = [area for area in areas if kind_of(area.label) == "room"]
-    named = rooms or [area for area in areas if kind_of(area.label) is None]
+    named = rooms_of(areas)
     scale = areas.scale
     if scale is None:
         return {area.id: f"{area.label} {area.id}" for area in named}
