@@ -9,15 +9,19 @@ import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import shapely
 import torch
 from PIL import Image
 
 import kkg_area_detection as kkg
 from kkg_area_detection import api
+from kkg_area_detection.areas.scale import Scale
 from kkg_area_detection.demo.local_s3 import LocalS3
+from kkg_area_detection.documents import open_sheets
 from kkg_area_detection.errors import (
     CredentialsError,
     DeviceError,
@@ -52,6 +56,8 @@ def model(loaded: api._LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_before_initialisation() -> None:
     with pytest.raises(NotInitializedError, match="initialize_model"):
         kkg.get_segmentation_result(Image.new("RGB", (8, 8)))
+    with pytest.raises(NotInitializedError, match="initialize_model"):
+        kkg.detect_areas(Image.new("RGB", (8, 8)))
 
 
 # --- what an image may be ----------------------------------------------------------------------------------
@@ -146,6 +152,70 @@ def test_threshold(model: None, sample_plans: dict[str, Path]) -> None:
 def test_a_threshold_that_is_none(model: None, threshold: float) -> None:
     with pytest.raises(UsageError, match="threshold"):
         kkg.get_segmentation_result(Image.new("RGB", (8, 8)), threshold=threshold)
+
+
+def test_areas_of_a_plan(model: None, sample_plans: dict[str, Path]) -> None:
+    areas = kkg.detect_areas(sample_plans["house-ja"], scale="20mm/px")
+    assert len([area for area in areas if area.label == "room"]) >= 7
+    assert shapely.coverage_is_valid([area.polygon for area in areas])
+    assert areas.name == "house-ja.png"
+    assert areas.scale == Scale(20.0, source="20 mm/px")
+    assert {wall.label for wall in areas.walls} <= {"exwall", "inwall"}
+    assert areas.walls
+    with Image.open(sample_plans["house-ja"]) as image:
+        assert areas.image_size == image.size
+
+
+@pytest.mark.parametrize(
+    ("options", "labels", "walls"),
+    [
+        ({"labels": ["door"]}, {"door"}, True),
+        ({"wall_labels": []}, {"room", "exwall", "inwall", "door"}, False),
+        ({"painting": "exact", "simplify": 0}, {"room", "exwall", "inwall", "door"}, True),
+        ({"square": True, "tile": "auto"}, {"room", "exwall", "inwall", "door"}, True),
+        ({"threshold": 1.0}, set(), False),
+    ],
+)
+def test_options_of_areas(
+    model: None, sample_plans: dict[str, Path], options: dict[str, Any], labels: set[str], walls: bool
+) -> None:
+    areas = kkg.detect_areas(sample_plans["office-en"], **options)
+    assert {area.label for area in areas} == labels
+    assert bool(areas.walls) is walls
+    if options.get("simplify") == 0:
+        assert all(area.polygon.area == area.pixels for area in areas)
+
+
+def test_the_areas_of_a_page(model: None, sample_plans: dict[str, Path], tmp_path: Path) -> None:
+    """A sheet, and a page of a path, are the same; its resolution makes a ratio a scale."""
+    with Image.open(sample_plans["house-ja"]) as image:
+        plan = image.convert("RGB")
+        plan.save(tmp_path / "図.pdf", save_all=True, append_images=[plan], resolution=200)
+    *_, sheet = open_sheets(tmp_path / "図.pdf", dpi=150)
+    one = kkg.detect_areas(sheet, scale="1/100")
+    other = kkg.detect_areas(tmp_path / "図.pdf", page=2, dpi=150, scale=100)
+    assert (one.name, one.scale) == (other.name, other.scale) == ("図.pdf#page=2", one.scale)
+    assert one.scale is not None
+    assert one.scale.mm_per_pixel == pytest.approx(25.4 / 150 * 100, rel=1e-3)
+    assert [area.polygon for area in one] == [area.polygon for area in other]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"scale": "large"}, "not a scale"),
+        ({"painting": "rough"}, "exact, fine"),
+        ({"threshold": 2}, "threshold is 2"),
+        ({"labels": ["roof"]}, "no label roof"),
+        ({"simplify": -1}, "simplify is -1"),
+        ({"page": 2}, "has 1 page"),
+    ],
+)
+def test_areas_that_cannot_be(
+    model: None, sample_plans: dict[str, Path], options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises((UsageError, ImageError), match=words):
+        kkg.detect_areas(sample_plans["house-ja"], **options)
 
 
 @pytest.mark.parametrize("tile", [None, "auto", (2000, 500)])

@@ -13,16 +13,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kkg_area_detection.api import (
         demo_model_path,
+        detect_areas,
         get_segmentation_result,
         get_segmentation_results,
         initialize_model,
         publish_model,
     )
-    from kkg_area_detection.areas.area import Area, Areas
+    from kkg_area_detection.areas.area import Area, Areas, Wall
     from kkg_area_detection.areas.detect import areas_from_result
     from kkg_area_detection.areas.draw import draw_segments
+    from kkg_area_detection.areas.measure import Measures, measure_areas
     from kkg_area_detection.areas.picture import draw_areas
     from kkg_area_detection.areas.scale import Scale
+    from kkg_area_detection.areas.schedule import Schedule, ScheduleRules, area_schedule
+    from kkg_area_detection.areas.units import Rounding
+    from kkg_area_detection.documents import open_sheets
     from kkg_area_detection.errors import KkgAreaDetectionError
     from kkg_area_detection.segmentation.result import SegmentationResult
 
@@ -30,16 +35,25 @@ __all__ = [
     "Area",
     "Areas",
     "KkgAreaDetectionError",
+    "Measures",
+    "Rounding",
     "Scale",
+    "Schedule",
+    "ScheduleRules",
     "SegmentationResult",
+    "Wall",
     "__version__",
+    "area_schedule",
     "areas_from_result",
     "demo_model_path",
+    "detect_areas",
     "draw_areas",
     "draw_segments",
     "get_segmentation_result",
     "get_segmentation_results",
     "initialize_model",
+    "measure_areas",
+    "open_sheets",
     "publish_model",
 ]
 
@@ -49,15 +63,24 @@ _HOMES = {
     "Area": "areas.area",
     "Areas": "areas.area",
     "KkgAreaDetectionError": "errors",
-    "SegmentationResult": "segmentation.result",
-    "demo_model_path": "api",
+    "Measures": "areas.measure",
+    "Rounding": "areas.units",
     "Scale": "areas.scale",
+    "Schedule": "areas.schedule",
+    "ScheduleRules": "areas.schedule",
+    "SegmentationResult": "segmentation.result",
+    "Wall": "areas.area",
+    "area_schedule": "areas.schedule",
     "areas_from_result": "areas.detect",
+    "demo_model_path": "api",
+    "detect_areas": "api",
     "draw_areas": "areas.picture",
     "draw_segments": "areas.draw",
     "get_segmentation_result": "api",
     "get_segmentation_results": "api",
     "initialize_model": "api",
+    "measure_areas": "areas.measure",
+    "open_sheets": "documents",
     "publish_model": "api",
 }
 

@@ -6,12 +6,12 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kkg_area_detection.documents import ImageLike, open_image
+from kkg_area_detection.documents import ImageLike, Sheet, open_image, open_sheet
 from kkg_area_detection.errors import InvalidModelError, ModelNotFoundError, NotInitializedError
 from kkg_area_detection.hub.cache import ModelCache
 from kkg_area_detection.hub.plan import s3_uri
@@ -23,10 +23,13 @@ from kkg_area_detection.settings import Settings, default_engine
 
 if TYPE_CHECKING:
     import torch
+    from PIL import Image
 
+    from kkg_area_detection.areas.area import Areas
+    from kkg_area_detection.areas.scale import Scale
     from kkg_area_detection.segmentation.engines.selection import EngineChoice
     from kkg_area_detection.segmentation.result import SegmentationResult
-    from kkg_area_detection.segmentation.segmenter import Segmenter
+    from kkg_area_detection.segmentation.segmenter import Painting, Segmenter
     from kkg_area_detection.segmentation.streaming import SegmentationStream
     from kkg_area_detection.segmentation.windows import TileOption
 
@@ -106,6 +109,7 @@ def get_segmentation_result(
     *,
     threshold: float = 0.5,
     tile: TileOption = None,
+    painting: Painting = "exact",
     progress: bool | None = None,
 ) -> SegmentationResult:
     """Segment a drawing with the model that ``initialize_model`` loaded.
@@ -117,6 +121,9 @@ def get_segmentation_result(
         tile: For large sheets: see the drawing through overlapping windows, and merge what they show. Size and
             overlap of the windows in pixels, such as ``(2048, 512)``; or ``"auto"``, which leaves a drawing as it
             is that the model sees sharply enough as a whole. None, the default, never does.
+        painting: ``"exact"``: as transformers does it, to the pixel. ``"fine"``: borders between the cells of the
+            network, each cell to the most probable segment, and no doubles; ``detect_areas`` takes this one.
+            Windows are merged in their own way, whichever it is.
         progress: Of the windows: True for a progress bar, False for silence, None for a bar on a terminal and log
             lines elsewhere.
 
@@ -127,21 +134,118 @@ def get_segmentation_result(
 
     Raises:
         NotInitializedError: ``initialize_model`` has not been called, or has not succeeded yet.
-        UsageError: The threshold is not between 0 and 1, or ``tile`` cannot be windows.
+        UsageError: The threshold is not between 0 and 1, ``tile`` cannot be windows, or there is no such painting.
         ImageNotFoundError: There is no file at the path.
         ImageError: The image cannot be read.
         DeviceError: The device's memory was not enough.
     """
+    return _segment(
+        _loaded_segmenter(),
+        open_image(image),
+        threshold=threshold,
+        tile=tile,
+        painting=painting,
+        progress=progress,
+    )
+
+
+def detect_areas(
+    image: ImageLike | Sheet,
+    *,
+    scale: Scale | str | float | None = None,
+    page: int | None = None,
+    dpi: float | None = None,
+    password: str | None = None,
+    threshold: float = 0.5,
+    tile: TileOption = None,
+    painting: Painting = "fine",
+    simplify: float = 1.0,
+    square: bool = False,
+    least_share: float | None = None,
+    labels: Collection[str] | None = None,
+    wall_labels: Collection[str] | None = None,
+    progress: bool | None = None,
+) -> Areas:
+    """Detect the areas of a drawing with the model that ``initialize_model`` loaded.
+
+    Args:
+        image: As for ``get_segmentation_result``; or a ``Sheet`` from ``open_sheets``.
+        scale: What the drawing's pixels mean: ``"1/100"`` (or 100) where the resolution is known, ``"50px/m"``,
+            ``"8.5mm/px"``, two points and their distance ``"100,80,530,80=3640mm"``, or a ``Scale``. None takes
+            what a PDF notes; where nothing does, areas are in pixels only.
+        page: Of a PDF or TIFF with several, from 1 on.
+        dpi: Pixels an inch of the paper: those at which a PDF page is drawn, or those of a scan whose file does
+            not say it.
+        password: Of an encrypted PDF.
+        threshold: Least score (0 to 1) of a segment.
+        tile: For large sheets: see ``get_segmentation_result``.
+        painting: See ``get_segmentation_result``.
+        simplify: How much borders may be simplified, in cells of the network's grid; see ``areas_from_result``.
+        square: Whether to draw sides along the plan's main directions.
+        least_share: Share of the picture that a piece has at least; see ``areas_from_result``.
+        labels: Which labels to return; None returns all.
+        wall_labels: Labels of which to find centre lines; see ``areas_from_result``.
+        progress: See ``get_segmentation_result``.
+
+    Returns:
+        The areas: polygons that share their borders, in pixels of the image, x right and y down.
+
+    Raises:
+        NotInitializedError: ``initialize_model`` has not been called, or has not succeeded yet.
+        UsageError: An option cannot be what it was passed for, or the scale is a ratio and nobody knows the
+            resolution.
+        ImageNotFoundError: There is no file at the path.
+        ImageError: The image cannot be read, or has no such page.
+        DeviceError: The device's memory was not enough.
+
+    Example:
+        >>> areas = detect_areas("plan.pdf", page=2, scale="1/100")  # doctest: +SKIP
+        >>> areas.save("plan.dxf")  # doctest: +SKIP
+    """
     segmenter = _loaded_segmenter()
-    picture = open_image(image)
+    from kkg_area_detection.areas.detect import areas_from_result
+    from kkg_area_detection.areas.sheet_scale import scale_of_sheet
+
+    sheet = image
+    if not isinstance(sheet, Sheet):
+        sheet = open_sheet(sheet, page=page, dpi=dpi, password=password)
+    known_scale = scale_of_sheet(sheet, scale, dpi)  # before the seconds that segmentation may take
+    return areas_from_result(
+        _segment(
+            segmenter,
+            sheet.image,
+            threshold=threshold,
+            tile=tile,
+            painting=painting,
+            progress=progress,
+        ),
+        simplify=simplify,
+        square=square,
+        least_share=least_share,
+        labels=labels,
+        wall_labels=wall_labels,
+        scale=known_scale,
+        name=sheet.name,
+    )
+
+
+def _segment(
+    segmenter: Segmenter,
+    picture: Image.Image,
+    *,
+    threshold: float,
+    tile: TileOption,
+    painting: Painting,
+    progress: bool | None,
+) -> SegmentationResult:
     if tile is None:
-        return segmenter.segment(picture, threshold)
+        return segmenter.segment(picture, threshold, painting)
     from kkg_area_detection.segmentation.tiling import segment_tiled
     from kkg_area_detection.segmentation.windows import choose_tiles
 
     tiles = choose_tiles(tile, picture.size, segmenter.settings)
     if tiles is None:
-        return segmenter.segment(picture, threshold)
+        return segmenter.segment(picture, threshold, painting)
     with show_item_progress(progress) as sink:
         return segment_tiled(segmenter, picture, tiles, threshold, sink)
 

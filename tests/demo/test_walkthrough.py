@@ -28,10 +28,9 @@ def test_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "First run, from S3:" in done.stdout
     assert "Second run, from the cache:" in done.stdout
     assert done.stderr.count("Fetching model 'demo'") == 1
-    for plan in sample_plans():
-        assert (out / f"{plan.stem}.segments.png").exists()
-        assert (out / f"{plan.stem}.segments.json").exists()
-    results = {f"{plan.stem}.segments.{kind}" for plan in sample_plans() for kind in ("png", "json")}
+    assert "all rooms" in done.stdout
+    kinds = ("png", "svg", "dxf", "geojson", "csv", "xlsx")
+    results = {f"{plan.stem}.areas.{kind}" for plan in sample_plans() for kind in kinds}
     assert {path.name for path in out.iterdir()} == {*results, "model_cache"}
     assert [path.name for path in (out / "model_cache").iterdir()] == ["precious"]
 
@@ -47,7 +46,7 @@ def test_without_a_server_it_goes_on_from_the_package(
     said: list[str] = []
     run_demo(sample_plans()[:1], tmp_path / "out", said.append)
     assert any("Going on without it" in line for line in said)
-    assert list((tmp_path / "out").glob("*.segments.png"))
+    assert list((tmp_path / "out").glob("*.areas.png"))
 
 
 def test_a_step_that_fails(tmp_path: Path) -> None:
@@ -69,4 +68,4 @@ def test_relative_paths_are_the_readers(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(walkthrough, "local_s3", broken)
     shutil.copy(sample_plans()[0], "my plan.png")
     run_demo([Path("my plan.png")], Path("out"), lambda _: None)
-    assert Path("out/my plan.segments.png").exists()
+    assert Path("out/my plan.areas.png").exists()

@@ -16,7 +16,7 @@ def demo(
         "demo-output"
     ),
 ) -> None:
-    """Fetch the bundled model from a local S3 server, segment sample plans, run again from the cache."""
+    """Fetch the bundled model from a local S3 server, detect areas in sample plans, run again from the cache."""
     from kkg_area_detection.demo.walkthrough import run_demo
 
     run_demo(images or [], output, typer.echo)

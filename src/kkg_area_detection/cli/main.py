@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from kkg_area_detection.cli.demo import demo
+from kkg_area_detection.cli.detect import detect
 from kkg_area_detection.cli.doctor import doctor
 from kkg_area_detection.cli.messages import configure_logging, show_error
 from kkg_area_detection.cli.models import models
@@ -37,6 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command()(detect)
 app.command()(segment)
 app.command()(demo)
 app.command()(doctor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
 
 import typer
 
@@ -19,7 +20,8 @@ def configure_logging(*, verbose: bool) -> None:
     logging.getLogger("kkg_area_detection").setLevel(logging.DEBUG if verbose else logging.INFO)
 
 
-def show_error(error: KkgAreaDetectionError) -> None:
-    """Say what went wrong; with ``--verbose``, also where."""
-    typer.echo(f"Error: {error}", err=True)
+def show_error(error: KkgAreaDetectionError, drawing: str = "") -> None:
+    """Say what went wrong, and with which drawing; with ``--verbose``, also where."""
+    about = f"{drawing}: " if Path(drawing).name not in str(error) else ""
+    typer.echo(f"Error: {about}{error}", err=True)
     logger.debug("This is where it came from.", exc_info=error.__cause__ or error)

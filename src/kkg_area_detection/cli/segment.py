@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +9,23 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from kkg_area_detection.cli.inputs import free_name
 from kkg_area_detection.cli.messages import show_error
+from kkg_area_detection.cli.options import (
+    OUTPUT,
+    Device,
+    Engine,
+    Force,
+    ModelName,
+    ModelPath,
+    Output,
+    Precision,
+    Threshold,
+    Tile,
+    check_model,
+    load_model,
+    parse_tile,
+)
 from kkg_area_detection.errors import ImageError, ImageNotFoundError, KkgAreaDetectionError, UsageError
 
 if TYPE_CHECKING:
@@ -26,45 +41,25 @@ class _Job(NamedTuple):
 
 def segment(
     images: Annotated[list[Path], typer.Argument(help="Drawings: PNG, JPEG, TIFF, ...", show_default=False)],
-    model_name: Annotated[
-        str | None, typer.Option("--model-name", "-n", help="Model from the cache, or from S3.")
-    ] = None,
-    model_path: Annotated[
-        Path | None, typer.Option("--model-path", "-p", help="Local model directory.")
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option("--device", "-d", help="cuda, mps or cpu; without it the best one is used.")
-    ] = None,
-    tile: Annotated[
-        str | None, typer.Option(help="Windows for large sheets: auto, or size,overlap in pixels (2048,512).")
-    ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Directory for the results.")] = Path(
-        "kkg-output"
-    ),
-    engine: Annotated[
-        str | None, typer.Option(help="auto, native, openvino or reference (transformers).")
-    ] = None,
-    precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
-    threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Least score of a segment.")] = 0.5,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite results that are there.")] = False,
+    model_name: ModelName = None,
+    model_path: ModelPath = None,
+    device: Device = None,
+    tile: Tile = None,
+    output: Output = OUTPUT,
+    engine: Engine = None,
+    precision: Precision = "auto",
+    threshold: Threshold = 0.5,
+    force: Force = False,
 ) -> None:
     """Segment drawings; write an overlay picture and a JSON file for each."""
-    if model_name is None and model_path is None:
-        raise UsageError(
-            "No model was given.", next_step="pass --model-name (-n) NAME, or --model-path (-p) DIRECTORY."
-        )
+    check_model(model_name, model_path)
     jobs = _jobs(images, output)
     _check(jobs, output, force=force)
-    windows = _windows(tile)
-
-    typer.echo("Loading ...", err=True)  # torch alone takes seconds to import
-    import kkg_area_detection as kkg
-
-    began = time.perf_counter()
-    kkg.initialize_model(
-        model_path=model_path, device=device, model_name=model_name, engine=engine, precision=precision
+    windows = parse_tile(tile)
+    seconds = load_model(
+        model_name=model_name, model_path=model_path, device=device, engine=engine, precision=precision
     )
-    typer.echo(f"Model ready in {time.perf_counter() - began:.1f} s.")
+    typer.echo(f"Model ready in {seconds:.1f} s.")
     failed = [job.image for job in jobs if not _done(job, threshold, windows)]
     if failed:
         if len(jobs) > 1:
@@ -78,11 +73,7 @@ def _jobs(images: list[Path], output: Path) -> list[_Job]:
     taken: set[str] = set()
     jobs = []
     for image in images:
-        stem, number = image.stem, 1
-        while stem.casefold() in taken:  # Windows and macOS know no difference between A.png and a.png
-            number += 1
-            stem = f"{image.stem}-{number}"
-        taken.add(stem.casefold())
+        stem = free_name(image.stem, taken)
         jobs.append(_Job(image, output / f"{stem}.segments.png", output / f"{stem}.segments.json"))
     return jobs
 
@@ -113,18 +104,6 @@ def _check_images(images: list[Path]) -> None:
     if problems:
         kind = ImageNotFoundError if isinstance(problems[0], ImageNotFoundError) else ImageError
         raise kind("\n".join(problem.what for problem in problems), next_step=problems[0].next_step)
-
-
-def _windows(tile: str | None) -> TileOption:
-    """What ``--tile`` says, for the library to judge."""
-    if tile is None or tile.strip().lower() == "auto":
-        return None if tile is None else "auto"
-    match = re.fullmatch(r"\s*(\d+)\s*[,x:]\s*(\d+)\s*", tile)
-    if match is None:
-        raise UsageError(
-            f"--tile is {tile!r}.", next_step="pass auto, or size and overlap in pixels: --tile 2048,512"
-        )
-    return int(match[1]), int(match[2])
 
 
 def _done(job: _Job, threshold: float, tile: TileOption) -> bool:

@@ -19,6 +19,8 @@ from kkg_area_detection.errors import KkgAreaDetectionError
 
 Say = Callable[[str], None]
 MODEL_NAME = "demo"
+PLAN_WITH_SCALE = "house-ja"
+FORMATS = "png,svg,dxf,geojson,csv,xlsx"
 
 
 class DemoError(KkgAreaDetectionError, RuntimeError):
@@ -26,11 +28,11 @@ class DemoError(KkgAreaDetectionError, RuntimeError):
 
 
 def run_demo(images: Sequence[Path], output: Path, say: Say) -> None:
-    """Fetch the bundled model from a local S3 server, segment drawings, and do it again from the cache.
+    """Fetch the bundled model from a local S3 server, detect areas, and do it again from the cache.
 
     Args:
         images: Drawings; none means the sample plans.
-        output: Directory for pictures and JSON files; results of earlier runs in it are overwritten, and
+        output: Directory for pictures and files; results of earlier runs in it are overwritten, and
             nothing else in it is touched.
         say: Where lines for the reader go.
 
@@ -41,8 +43,8 @@ def run_demo(images: Sequence[Path], output: Path, say: Say) -> None:
     """
     plans = [find_image(image).absolute() for image in images] or sample_plans()
     prepare_directory(output)
-    segment = ["segment", *map(str, plans), "--output", str(output.absolute()), "--force"]
-    by_name = [*segment, "--model-name", MODEL_NAME]
+    detect = ["detect", *map(str, plans), "--output", str(output.absolute()), "--force", "--format", FORMATS]
+    by_name = [*detect, "--model-name", MODEL_NAME]
     with _workplace() as work:
         try:
             say("Starting a local S3 server (SeaweedFS) ...")
@@ -55,14 +57,23 @@ def run_demo(images: Sequence[Path], output: Path, say: Say) -> None:
                 first = _run(by_name, work, settings, "First run: the model comes from S3.", say)
         except LocalS3Error as error:
             say(f"{error}\nGoing on without it: the model is loaded from the package's own directory.\n")
-            local = [*segment, "--model-path", str(demo_model_path())]
+            local = [*detect, "--model-path", str(demo_model_path())]
             _run(local, work, {}, "Run from a local directory.", say)
         else:
             second = _run(
                 by_name, work, settings, "Second run: the server is stopped; the model is cached.", say
             )
-            say(f"First run, from S3: {first:.1f} s. Second run, from the cache: {second:.1f} s.")
-    say(f"Look at the pictures in {output}{os.sep}: rooms, walls and doors are coloured.")
+            say(f"First run, from S3: {first:.1f} s. Second run, from the cache: {second:.1f} s.\n")
+            if not images:
+                with_scale = [*_on_scale(plans, output), "--model-name", MODEL_NAME]
+                _run(with_scale, work, settings, "With the scale of the drawing: square metres.", say)
+    say(f"Look at {output}{os.sep}: pictures for the eye, DXF for CAD, CSV and XLSX for spreadsheets.")
+
+
+def _on_scale(plans: Sequence[Path], output: Path) -> list[str]:
+    """The command for the sample plan whose title says 1/100, and whose file says the resolution."""
+    plan = next(plan for plan in plans if plan.stem == PLAN_WITH_SCALE)
+    return ["detect", str(plan), "--scale", "1/100", "--output", str(output.absolute()), "--force"]
 
 
 @contextmanager

@@ -237,7 +237,7 @@ def _refusal(pdfium: Any, code: int, place: str, password: str | None) -> ImageE
     if code == pdfium.FPDF_ERR_PASSWORD and password is None:
         return PasswordError(
             f"{place} is encrypted and needs a password.",
-            next_step="pass password=..., or save a copy without one.",
+            next_step="pass password=... (--password), or save a copy without one.",
         )
     if code == pdfium.FPDF_ERR_PASSWORD:
         return PasswordError(

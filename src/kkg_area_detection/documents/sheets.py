@@ -166,11 +166,21 @@ class Document(Protocol):
 
 
 class Sheets(Iterator[Sheet]):
-    """The pages of a document, opened one at a time; see ``open_sheets``. Its length is how many are left."""
+    """The pages of a document, opened one at a time; see ``open_sheets``. Its length is how many are left.
+
+    Attributes:
+        total: How many pages the document has.
+    """
 
     def __init__(self, document: Document, pages: range) -> None:
+        self.total = document.pages
         self._document = document
         self._left = pages
+
+    @property
+    def left(self) -> range:
+        """The numbers of the pages that are left, from 1 on."""
+        return self._left
 
     def __len__(self) -> int:
         return len(self._left)
