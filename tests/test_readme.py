@@ -20,6 +20,8 @@ PAGES = [
     "docs/s3-models.ja.md",
     "docs/segmentation.md",
     "docs/segmentation.ja.md",
+    "docs/areas.md",
+    "docs/areas.ja.md",
 ]
 
 
