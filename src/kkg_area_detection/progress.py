@@ -43,6 +43,14 @@ class ItemProgress(Protocol):
         ...
 
 
+class LiveProgress(ItemProgress, Protocol):
+    """What work reports to that says on the way how it is going."""
+
+    def describe(self, description: str, /) -> None:
+        """Another description, from now on."""
+        ...
+
+
 class SilentProgress:
     """Says nothing."""
 
@@ -50,6 +58,9 @@ class SilentProgress:
         """Ignored."""
 
     def advance(self, n: int) -> None:
+        """Ignored."""
+
+    def describe(self, description: str) -> None:
         """Ignored."""
 
 
@@ -78,6 +89,10 @@ class LogProgress:
         self._began = time.monotonic()
         self._next_line = self._began + self._interval_s
         logger.info("%s%s", description, "" if total is None else f": {self._amount(total)}")
+
+    def describe(self, description: str) -> None:
+        """Take another description for the lines to come."""
+        self._description = description
 
     def advance(self, n: int) -> None:
         """Count, and write a line where one is due."""
@@ -120,7 +135,7 @@ def show_progress(enabled: bool | None = None) -> Iterator[ByteProgress]:
 
 
 @contextmanager
-def show_item_progress(enabled: bool | None = None) -> Iterator[ItemProgress]:
+def show_item_progress(enabled: bool | None = None) -> Iterator[LiveProgress]:
     """Choose how work on many items is shown; as ``show_progress``, with counts in the place of bytes.
 
     Args:
@@ -145,7 +160,7 @@ def _people_watch() -> bool:
 
 
 @contextmanager
-def _bar(*amounts: ProgressColumn) -> Iterator[ItemProgress]:
+def _bar(*amounts: ProgressColumn) -> Iterator[LiveProgress]:
     from rich import progress as rich_progress
     from rich.console import Console
 
@@ -155,6 +170,9 @@ def _bar(*amounts: ProgressColumn) -> Iterator[ItemProgress]:
 
         def advance(self, n: int) -> None:
             display.advance(self._task, n)
+
+        def describe(self, description: str) -> None:
+            display.update(self._task, description=description)
 
     with rich_progress.Progress(
         rich_progress.TextColumn("{task.description}"),

@@ -14,9 +14,11 @@ from typer.core import TyperGroup
 from kkg_area_detection.cli.demo import demo
 from kkg_area_detection.cli.detect import detect
 from kkg_area_detection.cli.doctor import doctor
+from kkg_area_detection.cli.evaluate import evaluate
 from kkg_area_detection.cli.messages import configure_logging, show_error
 from kkg_area_detection.cli.models import models
 from kkg_area_detection.cli.segment import segment
+from kkg_area_detection.cli.train import train
 from kkg_area_detection.errors import KkgAreaDetectionError
 
 
@@ -40,6 +42,8 @@ app = typer.Typer(
 )
 app.command()(detect)
 app.command()(segment)
+app.command()(train)
+app.command()(evaluate)
 app.command()(demo)
 app.command()(doctor)
 app.add_typer(models)

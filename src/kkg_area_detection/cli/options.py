@@ -86,3 +86,15 @@ def parse_tile(tile: str | None) -> TileOption:
             f"--tile is {tile!r}.", next_step="pass auto, or size and overlap in pixels: --tile 2048,512"
         )
     return int(match[1]), int(match[2])
+
+
+def parse_category(text: str) -> tuple[str, str]:
+    """The name of a category and the label that it is: ``Zimmer=room``.
+
+    Raises:
+        UsageError: It is something else.
+    """
+    name, equals, label = text.rpartition("=")
+    if not equals or not name.strip() or not label.strip():
+        raise UsageError(f"--category is {text!r}.", next_step="pass NAME=LABEL: --category Zimmer=room")
+    return name.strip(), label.strip()

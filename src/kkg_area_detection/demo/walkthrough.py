@@ -73,7 +73,8 @@ def run_demo(images: Sequence[Path], output: Path, say: Say) -> None:
 def _on_scale(plans: Sequence[Path], output: Path) -> list[str]:
     """The command for the sample plan whose title says 1/100, and whose file says the resolution."""
     plan = next(plan for plan in plans if plan.stem == PLAN_WITH_SCALE)
-    return ["detect", str(plan), "--scale", "1/100", "--output", str(output.absolute()), "--force"]
+    options = ["--scale", "1/100", "--output", str(output.absolute()), "--force", "--format", FORMATS]
+    return ["detect", str(plan), *options]
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""Training: generated plans, fine-tuning on annotated ones, and honest evaluation. The rest never imports it."""
