@@ -36,6 +36,7 @@ bench: $(VENV)/.bench-is-installed ## Measure us against plain transformers, bot
 	$(BIN)/python benchmarks/postprocessing.py
 	$(BIN)/python benchmarks/areas.py
 	$(BIN)/python benchmarks/area_quality.py
+	$(BIN)/python benchmarks/styles.py
 	$(BIN)/python benchmarks/hub.py
 
 faults: $(VENV)/.tests-are-installed ## Fault storms, kills, races: a table of faults and outcomes (a quarter of an hour)

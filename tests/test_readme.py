@@ -22,6 +22,8 @@ PAGES = [
     "docs/segmentation.ja.md",
     "docs/areas.md",
     "docs/areas.ja.md",
+    "docs/training.md",
+    "docs/training.ja.md",
 ]
 
 
