@@ -156,9 +156,8 @@ def _print(evaluation: Evaluation) -> None:
 
     from kkg_area_detection.training.evaluation.report import HEADINGS, rows_of
 
-    table = Table(
-        title=f"{len(evaluation.images)} drawings, mean IoU {evaluation.mean_iou:.3f}", title_justify="left"
-    )
+    title = f"{len(evaluation.images)} drawings, mean IoU {evaluation.mean_iou:.3f}"
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1), pad_edge=False)
     table.add_column("label")
     for heading in HEADINGS:
         table.add_column(heading, justify="right")

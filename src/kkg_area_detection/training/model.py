@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,7 +111,9 @@ def new_network(fields: dict[str, Any], labels: tuple[str, ...]) -> nn.Module:
         )
     finally:
         logger_of_config.setLevel(level)
-    network: nn.Module = Mask2FormerForUniversalSegmentation(settings)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "You'd better set embed_dim")  # for a CUDA kernel that is not used
+        network: nn.Module = Mask2FormerForUniversalSegmentation(settings)
     return network
 
 

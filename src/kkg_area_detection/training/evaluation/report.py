@@ -25,11 +25,11 @@ HEADINGS = {
     "found": "segments that the model says are there",
     "PQ": "panoptic quality: SQ x RQ",
     "SQ": "mean IoU of the segments that match",
-    "RQ = F1": "harmonic mean of precision and recall at IoU 0.5",
-    "F1 at 0.75": "the same at IoU 0.75",
+    "F1": "RQ: harmonic mean of precision and recall at IoU 0.5",
+    "F1 .75": "the same at IoU 0.75",
     "IoU": "of the pixels of the label",
-    "boundary F": "how much of the borders is where it should be, to 0.75 % of the diagonal",
-    "area error": "mean difference from the true area of the segments that match",
+    "border F": "how much of the borders is where it should be, to 0.75 % of the diagonal",
+    "area ±": "mean difference from the true area of the segments that match",
     "bias": "mean of the same with its sign: below 0, areas come out too small",
 }
 _STYLE = """
