@@ -31,10 +31,11 @@ from sheets import PAPERS_MM, Truth, draw_building, draw_dwellings, draw_hall
 
 from kkg_area_detection.api import demo_model_path
 from kkg_area_detection.segmentation.device import resolve_device
+from kkg_area_detection.segmentation.probing import find_tiles
 from kkg_area_detection.segmentation.result import SegmentationResult
 from kkg_area_detection.segmentation.segmenter import Segmenter
 from kkg_area_detection.segmentation.tiling import segment_tiled
-from kkg_area_detection.segmentation.windows import TileOption, choose_tiles
+from kkg_area_detection.segmentation.windows import TileOption
 
 KINDS: dict[str, tuple[Callable[[str, int, int], tuple[Image.Image, Truth]], int]] = {
     "dwellings 1/100": (draw_dwellings, 100),
@@ -168,7 +169,7 @@ def segmented(
     segmenter: Segmenter, image: Image.Image, options: argparse.Namespace, side: str, progress: CountedItems
 ) -> SegmentationResult:
     tile: TileOption = (options.tile or "auto") if side == "tiled" else None
-    tiles = choose_tiles(tile, image.size, segmenter.settings)
+    tiles = find_tiles(tile, segmenter, image, options.threshold)
     if tiles is None:
         progress.advance(1)
         return segmenter.segment(image, options.threshold)

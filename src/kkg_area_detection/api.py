@@ -120,7 +120,8 @@ def get_segmentation_result(
         threshold: Least score (class probability times mean mask probability, 0 to 1) of a segment.
         tile: For large sheets: see the drawing through overlapping windows, and merge what they show. Size and
             overlap of the windows in pixels, such as ``(2048, 512)``; or ``"auto"``, which leaves a drawing as it
-            is that the model sees sharply enough as a whole. None, the default, never does.
+            is that the model sees sharply enough as a whole. It goes by the size of the sheet, and, where the
+            model's input is small, by what it finds in a closer look. None, the default, never does.
         painting: ``"exact"``: as transformers does it, to the pixel. ``"fine"``: borders between the cells of the
             network, each cell to the most probable segment, and no doubles; ``detect_areas`` takes this one.
             Windows are merged in their own way, whichever it is.
@@ -157,7 +158,7 @@ def detect_areas(
     dpi: float | None = None,
     password: str | None = None,
     threshold: float = 0.5,
-    tile: TileOption = None,
+    tile: TileOption = "auto",
     painting: Painting = "fine",
     simplify: float = 1.0,
     square: bool = False,
@@ -178,7 +179,8 @@ def detect_areas(
             not say it.
         password: Of an encrypted PDF.
         threshold: Least score (0 to 1) of a segment.
-        tile: For large sheets: see ``get_segmentation_result``.
+        tile: For large sheets, and for sheets of many rooms where the model's input is small: see
+            ``get_segmentation_result``. None never looks through windows.
         painting: See ``get_segmentation_result``.
         simplify: How much borders may be simplified, in cells of the network's grid; see ``areas_from_result``.
         square: Whether to draw sides along the plan's main directions.
@@ -238,12 +240,15 @@ def _segment(
     painting: Painting,
     progress: bool | None,
 ) -> SegmentationResult:
+    from kkg_area_detection.segmentation.segmenter import check_painting
+
+    check_painting(painting)
     if tile is None:
         return segmenter.segment(picture, threshold, painting)
+    from kkg_area_detection.segmentation.probing import find_tiles
     from kkg_area_detection.segmentation.tiling import segment_tiled
-    from kkg_area_detection.segmentation.windows import choose_tiles
 
-    tiles = choose_tiles(tile, picture.size, segmenter.settings)
+    tiles = find_tiles(tile, segmenter, picture, threshold)
     if tiles is None:
         return segmenter.segment(picture, threshold, painting)
     with show_item_progress(progress) as sink:

@@ -13,6 +13,7 @@ from kkg_area_detection.cli.inputs import Input, find_documents, open_documents
 from kkg_area_detection.cli.messages import show_error
 from kkg_area_detection.cli.options import (
     OUTPUT,
+    DetectTile,
     Device,
     Engine,
     Force,
@@ -21,7 +22,6 @@ from kkg_area_detection.cli.options import (
     Output,
     Precision,
     Threshold,
-    Tile,
     check_model,
     load_model,
     parse_tile,
@@ -78,7 +78,7 @@ def detect(
     mat: Annotated[
         str, typer.Option(help="Kind of 帖: advertising (1.62 m2), kyoma, chukyoma, edoma, ...")
     ] = ("advertising"),
-    tile: Tile = None,
+    tile: DetectTile = "auto",
     engine: Engine = None,
     precision: Precision = "auto",
     threshold: Threshold = 0.5,

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from kkg_area_detection.cli.options import (
+    DetectTile,
     Device,
     Engine,
     ModelName,
     ModelPath,
     Precision,
     Threshold,
-    Tile,
     check_model,
     load_model,
     parse_category,
@@ -60,7 +60,7 @@ def evaluate(
         Literal["fine", "exact"], typer.Option(help="fine, as areas have it; or exact, as transformers does.")
     ] = ("fine"),
     device: Device = None,
-    tile: Tile = None,
+    tile: DetectTile = "auto",
     engine: Engine = None,
     precision: Precision = "auto",
     threshold: Threshold = 0.5,
@@ -92,7 +92,7 @@ def evaluate(
         "plans": f"seeds from {seed}, {size} px" if n_plans else "none",
         "threshold": f"{threshold:g}",
         "painting": painting,
-        "windows": tile or "none",
+        "windows": tile,
     }
     page = write_report(evaluation, output, about, scale)
     if as_json:

@@ -30,6 +30,9 @@ Precision: TypeAlias = Annotated[str, typer.Option(help="auto, float32, bfloat16
 Tile: TypeAlias = Annotated[
     str | None, typer.Option(help="Windows for large sheets: auto, or size,overlap in pixels (2048,512).")
 ]
+DetectTile: TypeAlias = Annotated[
+    str, typer.Option(help="Windows for large sheets: auto, none, or size,overlap in pixels (2048,512).")
+]
 Threshold: TypeAlias = Annotated[float, typer.Option(min=0.0, max=1.0, help="Least score of a segment.")]
 Output: TypeAlias = Annotated[Path, typer.Option("--output", "-o", help="Directory for the results.")]
 Force: TypeAlias = Annotated[bool, typer.Option("--force", help="Overwrite results that are there.")]
@@ -78,12 +81,13 @@ def parse_tile(tile: str | None) -> TileOption:
     Raises:
         UsageError: It is neither a word nor two numbers.
     """
-    if tile is None or tile.strip().lower() == "auto":
-        return None if tile is None else "auto"
+    if tile is None or tile.strip().lower() in ("auto", "none"):
+        return "auto" if tile is not None and tile.strip().lower() == "auto" else None
     match = re.fullmatch(r"\s*(\d+)\s*[,x:]\s*(\d+)\s*", tile)
     if match is None:
         raise UsageError(
-            f"--tile is {tile!r}.", next_step="pass auto, or size and overlap in pixels: --tile 2048,512"
+            f"--tile is {tile!r}.",
+            next_step="pass auto, none, or size and overlap in pixels: --tile 2048,512",
         )
     return int(match[1]), int(match[2])
 
