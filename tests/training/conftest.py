@@ -6,10 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from kkg_area_detection.training.coco import write_coco_folder
 from kkg_area_detection.training.config import Stage, TrainConfig
 from kkg_area_detection.training.samples import Sample
+
+
+@pytest.fixture(autouse=True, scope="package")
+def one_thread():
+    """Networks this small gain nothing by a second thread, and lose much where another process wants the core."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def drawing(seed: int, height: int = 64, width: int = 64) -> Sample:

@@ -21,7 +21,7 @@ from kkg_area_detection.training.start import Wishes, train
 
 CPU = torch.device("cpu")
 
-# A run in a process of its own, which says how far it is.
+# A run in a process of its own, as in life. It says how far it is, stops where it is told to, and goes on.
 WORKER = """
 import sys
 from pathlib import Path
@@ -35,26 +35,41 @@ class Loud:
     def describe(self, *_): pass
     def advance(self, n): print(n, flush=True)
 
+def go_on(steps):
+    asked = iter([False] * (steps - 1) + [True])
+    return run(TrainConfig.load(folder.config), folder, torch.device("cpu"), Loud(), lambda: next(asked))
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     folder = RunFolder(Path(sys.argv[1]))
-    run(TrainConfig.load(folder.config), folder, torch.device("cpu"), Loud(), lambda: False)
+    for steps in map(int, sys.argv[2:]):
+        assert go_on(steps).images == 4 * steps
+    assert go_on(1000).finished
 """
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+@pytest.fixture(scope="module")
+def start_run(tmp_path_factory):
+    script = tmp_path_factory.mktemp("script") / "worker.py"
+    script.write_text(WORKER)
+
+    def start(folder: RunFolder, *stops: int) -> subprocess.Popen[str]:
+        command = [sys.executable, script, folder.path, *map(str, stops)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    return start
+
+
+def finish(process: subprocess.Popen[str]) -> None:
+    _, said = process.communicate()
+    assert process.returncode == 0, said
 
 
 @pytest.fixture(scope="module")
-def undisturbed(one_thread, config, tmp_path_factory) -> RunFolder:
+def undisturbed(config, start_run, tmp_path_factory) -> RunFolder:
     folder = RunFolder(tmp_path_factory.mktemp("runs") / "undisturbed")
     folder.begin(config)
-    assert run(config, folder, CPU, SilentProgress(), lambda: False).finished
+    finish(start_run(folder))
     return folder
 
 
@@ -71,36 +86,27 @@ def same(one: RunFolder, other: RunFolder) -> bool:
     return all(torch.equal(weights(one)[name], tensor) for name, tensor in weights(other).items())
 
 
-def test_a_run_that_is_killed_twice_ends_as_if_nothing_had_happened(config, undisturbed, tmp_path):
+def test_a_run_that_is_killed_twice_ends_as_if_nothing_had_happened(config, start_run, undisturbed, tmp_path):
     folder = RunFolder(tmp_path / "killed")
-    folder.begin(replace(config, workers=2, checkpoint_minutes=0))  # a checkpoint after every step
-    script = tmp_path / "worker.py"
-    script.write_text(WORKER)
+    folder.begin(replace(config, workers=1, checkpoint_minutes=0))  # a checkpoint after every step
     for steps in (9, 6):
-        process = subprocess.Popen([sys.executable, script, folder.path], stdout=subprocess.PIPE, text=True)
+        process = start_run(folder)
         for _ in range(steps):
-            assert process.stdout is not None
             process.stdout.readline()
         process.kill()
-        process.wait()
-        process.stdout.close()
+        process.communicate()
     killed_at = json.loads(folder.metrics.read_text().splitlines()[-1])["images"] if folder.lines() else 0
     assert killed_at < config.images
     assert folder.checkpoint.exists()
 
-    stored = replace(config, workers=2)
-    assert run(stored, folder, CPU, SilentProgress(), lambda: False).finished
+    finish(start_run(folder))
     assert same(folder, undisturbed)
 
 
-def test_a_run_that_is_stopped_goes_on(config, undisturbed, tmp_path):
+def test_a_run_that_is_stopped_goes_on(config, start_run, undisturbed, tmp_path):
     folder = RunFolder(tmp_path / "stopped")
     folder.begin(config)
-    asked = iter([False] * 4 + [True])
-    result = run(config, folder, CPU, SilentProgress(), lambda: next(asked))
-    assert not result.finished
-    assert result.images == 20
-    assert run(config, folder, CPU, SilentProgress(), lambda: False).images == config.images
+    finish(start_run(folder, 5))
     assert same(folder, undisturbed)
 
 
