@@ -62,7 +62,7 @@ def load_checkpoint(
     try:
         with safe_open(path, framework="pt") as file:
             numbers: dict[str, Any] = json.loads(file.metadata()["numbers"])
-            # Copies: a file that is mapped cannot be replaced on Windows, and the next checkpoint replaces this one.
+            # Copies: Windows replaces no file that is mapped, and the next checkpoint replaces this one.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         state: dict[int, dict[str, torch.Tensor]] = {}
         parts: dict[str, dict[str, torch.Tensor]] = {owner: {} for owner in modules}
