@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
@@ -107,8 +107,8 @@ def without_doubles(paint: Paint) -> Areas:
         return areas_from_result(paint("fine"), wall_labels=())
 
 
-def painted(painting: Painting, **options: float) -> Callable[[Paint], Areas]:
-    return lambda paint: areas_from_result(paint(painting), wall_labels=(), **options)
+def painted(painting: Painting, **options: Any) -> Callable[[Paint], Areas]:
+    return lambda paint: areas_from_result(paint(painting), **{"wall_labels": (), **options})
 
 
 WAYS: dict[str, Callable[[Paint], Areas]] = {
@@ -116,10 +116,11 @@ WAYS: dict[str, Callable[[Paint], Areas]] = {
     "each cell to the most probable": most_probable,
     "... and no doubles": without_doubles,
     "... and finer: fine": painted("fine"),
-    "fine, every pixel's edge": painted("fine", simplify=0),
-    "fine, simplified by 0.5 cells": painted("fine", simplify=0.5),
-    "fine, simplified by 2 cells": painted("fine", simplify=2),
-    "fine, squared": painted("fine", square=True),
+    "... and floor under leaves": painted("fine", wall_labels=None),
+    "all, every pixel's edge": painted("fine", wall_labels=None, simplify=0),
+    "all, simplified by 0.5 cells": painted("fine", wall_labels=None, simplify=0.5),
+    "all, simplified by 2 cells": painted("fine", wall_labels=None, simplify=2),
+    "all, squared": painted("fine", wall_labels=None, square=True),
 }
 
 

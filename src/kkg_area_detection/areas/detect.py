@@ -17,6 +17,7 @@ from kkg_area_detection.areas.segments import labels_by_id
 from kkg_area_detection.areas.simplify import simplify as simplify_coverage
 from kkg_area_detection.areas.specks import fill_specks
 from kkg_area_detection.areas.squaring import square as square_coverage
+from kkg_area_detection.areas.swept_floor import return_swept_floor
 from kkg_area_detection.areas.walls import find_walls
 from kkg_area_detection.errors import UsageError
 
@@ -56,7 +57,8 @@ def areas_from_result(
         labels: Which labels to return; None returns all. The others are there when borders are simplified all the
             same, so each label has the same polygons whatever the others are.
         wall_labels: Labels of which to find centre lines. None takes what is called a wall in English or Japanese;
-            an empty collection finds none.
+            an empty collection finds none. Where walls are known, the floor that a door's leaf sweeps is part of
+            the room, and the door is the gap in the wall.
         scale: Millimetres a pixel, to be kept with the areas.
         name: Of the drawing, to be kept with the areas.
 
@@ -69,7 +71,8 @@ def areas_from_result(
     _check(simplify, square, least_share)
     _check_labels(result, labels)
     _check_labels(result, wall_labels)
-    cells = Cells.of(result)
+    walls = bridge_openings(find_walls(result, wall_labels), result)
+    cells = return_swept_floor(Cells.of(result), walls, labels_by_id(result))
     image_size = (len(result.column_index), len(result.row_index))
     coverage, specks = _without_specks(cells, least_share, image_size[0] * image_size[1])
     pixels = shapely.area(coverage.faces)
@@ -82,7 +85,7 @@ def areas_from_result(
         areas=_gather(coverage, pixels, result, labels),
         image_size=image_size,
         scale=scale,
-        walls=bridge_openings(find_walls(result, wall_labels), result),
+        walls=walls,
         cell=cell,
         specks=specks,
         name=name,
