@@ -134,7 +134,8 @@ def test_a_damaged_checkpoint_is_named(config, undisturbed, tmp_path, damage):
         run(config, folder, CPU, SilentProgress(), lambda: False)
 
 
-def test_the_command_saves_on_interrupt_and_goes_on(coco_folder, tmp_path):
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_command_saves_when_told_to_stop(coco_folder, tmp_path, number, status):
     folder = tmp_path / "run"
     command = [
         sys.executable, "-c", "import typer; from kkg_area_detection.cli.train import train; typer.run(train)",
@@ -150,9 +151,9 @@ def test_the_command_saves_on_interrupt_and_goes_on(coco_folder, tmp_path):
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C does: everybody hears it
+    os.killpg(process.pid, number)  # Ctrl-C, or the end of a service: every process hears it
     _, said = process.communicate(timeout=30)
-    assert process.returncode == 130, said
+    assert process.returncode == status, said
     assert f"kkg train {folder}" in said
     assert "Traceback" not in said
     assert (folder / "checkpoint.safetensors").exists()

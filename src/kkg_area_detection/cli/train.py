@@ -13,7 +13,7 @@ from kkg_area_detection.cli.options import parse_category
 from kkg_area_detection.errors import MissingDependencyError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from types import FrameType
 
 
@@ -96,15 +96,19 @@ def train(
     from kkg_area_detection.training.start import train as train_model
 
     fields = tuple((name, value) for name, value in given.items() if value is not None)
-    with show_item_progress() as progress, _stop_asked_for() as stop:
+    with show_item_progress() as progress, _noted_signals() as noted:
         result = train_model(
-            run_folder, Wishes(hours, size, batch, fields), device=device, progress=progress, stop=stop
+            run_folder,
+            Wishes(hours, size, batch, fields),
+            device=device,
+            progress=progress,
+            stop=lambda: bool(noted),
         )
     if not result.finished:
         typer.echo(
             f"Stopped after {result.images} images; saved. To go on:  kkg train {run_folder}", err=True
         )
-        raise typer.Exit(128 + signal.SIGINT)
+        raise typer.Exit(128 + noted[0])
     typer.echo(
         f"Trained on {result.images} images.\nWrote {result.model}\nTry it:  kkg segment DRAWING -p {result.model}"
     )
@@ -135,23 +139,22 @@ def _require_extra() -> None:
 
 
 @contextmanager
-def _stop_asked_for() -> Iterator[Callable[[], bool]]:
+def _noted_signals() -> Iterator[list[int]]:
     """Let the first Ctrl-C or SIGTERM only be noted, so that the step at hand is finished and saved.
 
     Yields:
-        Whether there was one.
+        A list for the number of the signal.
     """
-    asked = False
+    noted: list[int] = []
 
     def note(number: int, _frame: FrameType | None) -> None:
-        nonlocal asked
-        asked = True
+        noted.append(number)
         typer.echo("Saving; once more to end at once.", err=True)
         signal.signal(number, before[signal.Signals(number)])
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: asked
+        yield noted
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -105,11 +105,15 @@ class TrainConfig:
                 raise UsageError(what, next_step=next_step)
 
     def _mistakes(self) -> list[tuple[bool, str, str]]:
-        sizes = [stage.size for stage in self.stages]
+        sizes = [
+            stage.size
+            for stage in self.stages
+            if stage.size % _CELL or not 2 * _CELL <= stage.size <= _MOST_PIXELS
+        ]
         return [
             (self.images < 1, f"A run of {self.images} images trains nothing.", "pass a larger number."),
             (
-                any(size % _CELL or not 2 * _CELL <= size <= _MOST_PIXELS for size in sizes),
+                bool(sizes),
                 f"The network cannot be trained at {', '.join(map(str, sizes))} pixels.",
                 f"pass multiples of {_CELL} from {2 * _CELL} to {_MOST_PIXELS}.",
             ),
@@ -120,9 +124,9 @@ class TrainConfig:
             ),
             (not 0 <= self.mix <= 1, f"mix is {self.mix}.", "pass a share from 0 to 1."),
             (
-                not self.labels or len(set(self.labels)) != len(self.labels),
+                not self.labels or "" in self.labels or len(set(self.labels)) != len(self.labels),
                 f"The labels are {list(self.labels)}.",
-                "pass at least one, and each of them once.",
+                "pass at least one, each of them once, and none that is empty.",
             ),
             (
                 self.precision not in ("auto", "float32", "bfloat16", "float16"),

@@ -195,11 +195,12 @@ def batches(images: StepImages, first: int, end: int, workers: int) -> DataLoade
         num_workers=workers,
         prefetch_factor=_BATCHES_AHEAD if workers else None,
         multiprocessing_context="spawn" if workers else None,  # a fork would inherit torch's threads half
-        worker_init_fn=_leave_interrupts_to_parent,
+        worker_init_fn=_leave_signals_to_parent,
     )
 
 
-def _leave_interrupts_to_parent(worker: int) -> None:
-    """Ctrl-C reaches all processes of a terminal; the parent ends its workers itself."""
+def _leave_signals_to_parent(worker: int) -> None:
+    """Ctrl-C and the end of a service reach all processes; the parent saves first, then ends its workers itself."""
     del worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
