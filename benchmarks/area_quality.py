@@ -116,7 +116,7 @@ WAYS: dict[str, Callable[[Paint], Areas]] = {
     "each cell to the most probable": most_probable,
     "... and no doubles": without_doubles,
     "... and finer: fine": painted("fine"),
-    "... and floor under leaves": painted("fine", wall_labels=None),
+    "... and rooms up to their walls": painted("fine", wall_labels=None),
     "all, every pixel's edge": painted("fine", wall_labels=None, simplify=0),
     "all, simplified by 0.5 cells": painted("fine", wall_labels=None, simplify=0.5),
     "all, simplified by 2 cells": painted("fine", wall_labels=None, simplify=2),

@@ -61,7 +61,7 @@ def test_simplified_areas_are_sound(
 
 def test_areas_are_what_segments_info_says(plan: SegmentationResult) -> None:
     plan["segments_info"][2]["score"] = 0.75
-    areas = areas_from_result(plan, simplify=0, least_share=0)
+    areas = areas_from_result(plan, simplify=0, least_share=0, wall_labels=())
     assert [(area.id, area.label_id, area.label, area.score, area.pixels) for area in areas] == [
         (0, 0, "room", 0.9, 2300),
         (1, 1, "exwall", 0.9, 1600),
@@ -102,7 +102,7 @@ def test_specks(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.INFO):
-        areas = areas_from_result(plan, least_share=least_share)
+        areas = areas_from_result(plan, least_share=least_share, wall_labels=())
     assert [area.id for area in areas] == ids
     assert areas.specks == specks
     assert [area.pixels for area in areas if area.id == 0] == ([pixels_of_room] if pixels_of_room else [])

@@ -13,11 +13,11 @@ import shapely
 from kkg_area_detection.areas.area import Area, Areas
 from kkg_area_detection.areas.openings import bridge_openings
 from kkg_area_detection.areas.polygons import BACKGROUND, Cells, Coverage, trace
+from kkg_area_detection.areas.rooms import complete_rooms
 from kkg_area_detection.areas.segments import labels_by_id
 from kkg_area_detection.areas.simplify import simplify as simplify_coverage
 from kkg_area_detection.areas.specks import fill_specks
 from kkg_area_detection.areas.squaring import square as square_coverage
-from kkg_area_detection.areas.swept_floor import return_swept_floor
 from kkg_area_detection.areas.walls import find_walls
 from kkg_area_detection.errors import UsageError
 
@@ -57,8 +57,8 @@ def areas_from_result(
         labels: Which labels to return; None returns all. The others are there when borders are simplified all the
             same, so each label has the same polygons whatever the others are.
         wall_labels: Labels of which to find centre lines. None takes what is called a wall in English or Japanese;
-            an empty collection finds none. Where walls are known, the floor that a door's leaf sweeps is part of
-            the room, and the door is the gap in the wall.
+            an empty collection finds none. Where walls are known, rooms reach to their faces, and under the
+            leaves of doors; a door is the gap in the wall.
         scale: Millimetres a pixel, to be kept with the areas.
         name: Of the drawing, to be kept with the areas.
 
@@ -72,7 +72,7 @@ def areas_from_result(
     _check_labels(result, labels)
     _check_labels(result, wall_labels)
     walls = bridge_openings(find_walls(result, wall_labels), result)
-    cells = return_swept_floor(Cells.of(result), walls, labels_by_id(result))
+    cells = complete_rooms(Cells.of(result), walls, labels_by_id(result))
     image_size = (len(result.column_index), len(result.row_index))
     coverage, specks = _without_specks(cells, least_share, image_size[0] * image_size[1])
     pixels = shapely.area(coverage.faces)
