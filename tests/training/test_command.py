@@ -1,6 +1,7 @@
 """``kkg train`` as people type it."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,15 @@ def test_goes_on_from_a_model_with_other_labels(coco_folder, tmp_path):
     assert "`model`" in (model / "README.md").read_text()
 
 
+def test_a_run_needs_the_model_that_it_began_with_no_more(coco_folder, tmp_path):
+    kkg_train(tmp_path / "first", "--data", coco_folder, "--mix", 1, "--images", 8, *TINY)
+    tiny = [word for word in TINY if word not in ("--preset", "tiny")]
+    command = (tmp_path / "second", "--data", coco_folder, "--mix", 1, "--images", 8, *tiny)
+    kkg_train(*command, "--from", tmp_path / "first" / "model")
+    shutil.rmtree(tmp_path / "first")
+    assert "Trained on 8 images" in kkg_train(*command)
+
+
 def test_hours_become_images(coco_folder, tmp_path):
     kkg_train(tmp_path / "run", "--data", coco_folder, "--mix", 1, "--hours", 0.0005, *TINY)
     images = json.loads((tmp_path / "run" / "config.json").read_text())["images"]
@@ -76,6 +86,11 @@ def test_hours_become_images(coco_folder, tmp_path):
         (("--from", "./none"), "no model directory"),
         (("--labels", "room,room"), "labels"),
         (("--images", 0), "trains nothing"),
+        (("--labels", "romo"), "nothing to learn 'romo' from"),
+        (("--category", "Zimmer=room"), "category 'Zimmer'"),
+        (("--seed", -1), "seed is -1"),
+        (("--batch", 0), "at least one picture"),
+        (("--size", 0), "at 0 pixels"),
     ],
 )
 def test_says_what_is_wrong_and_leaves_nothing(tmp_path, arguments, message):

@@ -1,6 +1,8 @@
 """A whole run: it learns, and what it leaves behind can be used."""
 
 import json
+import multiprocessing
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -9,13 +11,14 @@ import torch
 from PIL import Image
 
 import kkg_area_detection as kkg
+from kkg_area_detection.errors import ImageError
 from kkg_area_detection.progress import SilentProgress
 from kkg_area_detection.segmentation.engines.native import NativeEngine
 from kkg_area_detection.segmentation.preprocessing import ProcessorSettings, prepare
 from kkg_area_detection.training import forward
 from kkg_area_detection.training.augmentation import fitted
 from kkg_area_detection.training.config import TrainConfig
-from kkg_area_detection.training.data import StepImages
+from kkg_area_detection.training.data import StepImages, batches
 from kkg_area_detection.training.losses import BatchTargets
 from kkg_area_detection.training.run_folder import RunFolder
 from kkg_area_detection.training.start import Wishes, train
@@ -86,6 +89,7 @@ def test_a_run_leaves_everything_behind(coco_folder, tmp_path):
     card = (folder.model / "README.md").read_text()
     assert "room, exwall" in card
     assert "80 of 80" in card
+    assert "1 of the same kind" in card  # one of the six is held out
     assert str(tmp_path) not in card
 
     kkg.initialize_model(model_path=folder.model, device="cpu", engine="native")
@@ -135,13 +139,34 @@ def test_float16_weights_can_be_read_by_others(config, tmp_path):
 
 
 def test_batches_are_the_same_with_more_workers(config):
-    from kkg_area_detection.training.data import batches
-
     images = StepImages(config)
     for alone, prepared in zip(batches(images, 3, 6, 0), batches(images, 3, 6, 2), strict=True):
         assert torch.equal(alone.images, prepared.images)
         for one, other in zip(alone.counts, prepared.counts, strict=True):
             assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_picture_is_named_and_no_process_is_left(config, coco_folder, tmp_path, workers):
+    folder = tmp_path / "drawings"
+    shutil.copytree(coco_folder, folder)
+    for picture in (folder / "images").iterdir():
+        picture.write_bytes(picture.read_bytes()[:120])  # its header is whole
+    config = replace(config, data=(str(folder),), workers=workers)
+    with pytest.raises(ImageError, match="cannot be decoded") as caught:
+        list(batches(StepImages(config), 0, 4, workers))
+    assert caught.value.next_step
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("changes", [{}, {"do_normalize": False}, {"do_rescale": False}])
+def test_pixels_are_those_of_the_finished_model(config, changes):
+    settings = ProcessorSettings(mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4), do_resize=False, **changes)
+    trainer = Trainer(config, CPU)
+    trainer.model = replace(trainer.model, settings=settings)
+    image = drawing(0).image
+    (ours,) = trainer.to_pixels(torch.from_numpy(image)[None])
+    np.testing.assert_allclose(ours, prepare(Image.fromarray(image), settings), rtol=1e-4, atol=1e-5)
 
 
 def test_targets_are_shares_of_cells(config):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Literal, TypeAlias
 
 Kind: TypeAlias = Literal["room", "exwall", "inwall", "door", "window"]
@@ -26,4 +27,5 @@ def kind_of(label: str) -> Kind | None:
         >>> kind_of("Outer_Wall"), kind_of("外壁"), kind_of("stairs")
         ('exwall', 'exwall', None)
     """
-    return _KIND_OF_NAME.get(label.strip().casefold().replace("_", " ").replace("-", " "))
+    name = unicodedata.normalize("NFKC", label)  # ﾄﾞｱ, ｒｏｏｍ, and ドア as Macs write it
+    return _KIND_OF_NAME.get(name.strip().casefold().replace("_", " ").replace("-", " "))

@@ -87,7 +87,6 @@ def train(
     }
     if start is not None:
         given["start"] = str(_model_directory(start))
-        given["learning_rate"] = learning_rate or _FINE_TUNING_RATE
 
     typer.echo("Loading ...", err=True)  # torch alone takes seconds to import
     _require_extra()
@@ -112,9 +111,6 @@ def train(
     typer.echo(
         f"Trained on {result.images} images.\nWrote {result.model}\nTry it:  kkg segment DRAWING -p {result.model}"
     )
-
-
-_FINE_TUNING_RATE = 2e-4
 
 
 def _model_directory(start: str) -> Path:

@@ -1,14 +1,16 @@
 """COCO instance segmentation: the folders that CVAT and Label Studio export, and that we write.
 
 The format: https://cocodataset.org/#format-data. What is read: polygons (several for one object are joined), run
-lengths, plain and compressed (``coco_masks``), and the names of categories. Objects may overlap: a pixel belongs to
-the smallest one that covers it. Crowds (``iscrowd`` 1) are left out: they are not single segments.
+lengths, plain and compressed (``coco_masks``), boxes of objects without either, and the names of categories.
+Objects may overlap: a pixel belongs to the smallest one that covers it. ``iscrowd`` says nothing here: CVAT sets it
+for whatever was drawn with its brush.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,13 @@ from PIL import Image
 
 from kkg_area_detection.areas.labels import kind_of
 from kkg_area_detection.documents import open_image
-from kkg_area_detection.errors import UsageError
+from kkg_area_detection.training.coco_files import (
+    CocoError,
+    annotation_file,
+    find_picture,
+    read_content,
+    upright_size,
+)
 from kkg_area_detection.training.coco_masks import encode, mask_of
 from kkg_area_detection.training.samples import Sample
 
@@ -27,15 +35,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# Below the folder: CVAT's, Label Studio's, Roboflow's and our own place of the annotations.
-_ANNOTATIONS = ("annotations/*.json", "result.json", "*.json")
-_IMAGES = ("", "images", "images/default", "images/train", "images/Train")
+logger = logging.getLogger(__name__)
+
 _HELD_OUT_IN = 10  # one in so many images is held out
 _FEWEST_FOR_HOLDING_OUT = 5
-
-
-class CocoError(UsageError):
-    """A COCO folder or a part of it cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -50,18 +53,22 @@ class CocoFolder:
     """The annotated drawings of a folder.
 
     Attributes:
+        categories: Their names, as the annotations have them.
         labels: Of its categories, after renaming, in the order of their ids.
         training: Numbers of the images for training.
-        held_out: Numbers of the images that are kept for validation: one in ten, chosen by their names, so that
-            they stay the same when images are added.
+        held_out: Numbers of the images that are kept for validation: about one in ten, and at least one of five,
+            chosen by their names, so that they stay the same when images are added.
     """
 
-    def __init__(self, file: Path, entries: list[_Entry], label_of: Mapping[int, str]) -> None:
-        self._file = file
+    def __init__(
+        self, entries: list[_Entry], categories: tuple[str, ...], label_of: Mapping[int, str]
+    ) -> None:
         self._entries = entries
+        self.categories = categories
         self._label_of = label_of
         self.labels = tuple(dict.fromkeys(label_of.values()))
-        chosen = [_held_out(entry.path.name) for entry in entries]
+        draws = [_draw(entry.path.name) for entry in entries]
+        chosen = [draw <= max(1 / _HELD_OUT_IN, min(draws)) for draw in draws]
         if len(entries) < _FEWEST_FOR_HOLDING_OUT or all(chosen):
             chosen = [False] * len(entries)
         self.held_out = tuple(index for index, held in enumerate(chosen) if held)
@@ -69,7 +76,9 @@ class CocoFolder:
 
     @classmethod
     def open(cls, folder: Path, names: Mapping[str, str]) -> CocoFolder:
-        """Read the annotations of a folder and check them; pictures are opened when they are read.
+        """Read the annotations of a folder and check them; of pictures, only whether they have the right size.
+
+        Pictures without an annotation are left out: most often they are yet to be annotated.
 
         Args:
             folder: Or its annotation file.
@@ -79,21 +88,29 @@ class CocoFolder:
         Raises:
             CocoError: Something is missing or malformed; the message names the file and the annotation.
         """
-        file = _annotation_file(folder)
-        content = _content(file)
-        label_of = _label_of(file, content, names)
+        file = annotation_file(folder)
+        content = read_content(file)
+        name_of = _category_names(file, content)
+        label_of = {number: names.get(name) or kind_of(name) or name for number, name in name_of.items()}
         entries = _entries(file, content)
         for number, annotation in enumerate(content["annotations"]):
             _check(file, number, annotation, entries, label_of)
-            if not annotation.get("iscrowd"):
-                entries[annotation["image_id"]].annotations.append(annotation)
-        if not any(entry.annotations for entry in entries.values()):
+            entries[annotation["image_id"]].annotations.append(annotation)
+        annotated = [entry for entry in entries.values() if entry.annotations]
+        if not annotated:
             raise CocoError(
                 f"{file} has no annotated objects.",
-                cause="the export was made before anything was annotated, or holds boxes or tags only.",
+                cause="the export was made before anything was annotated, or holds tags only.",
                 next_step="export polygons or masks of objects.",
             )
-        return cls(file, list(entries.values()), label_of)
+        if len(annotated) < len(entries):
+            logger.warning(
+                "%d of the %d pictures of %s have no annotation and are left out.",
+                len(entries) - len(annotated),
+                len(entries),
+                file,
+            )
+        return cls(annotated, tuple(name_of.values()), label_of)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -107,17 +124,9 @@ class CocoFolder:
 
         Raises:
             ImageError: The picture is damaged.
-            CocoError: Its size is not the one that the annotations are for.
         """
         entry = self._entries[index]
         picture = open_image(entry.path)
-        if picture.size != (entry.width, entry.height):
-            raise CocoError(
-                f"{entry.path} is {picture.width} x {picture.height} pixels, but {self._file.name} says "
-                f"{entry.width} x {entry.height}.",
-                cause="the picture was replaced after it was annotated, or its orientation tag was ignored there.",
-                next_step="put the annotated picture back, or annotate this one.",
-            )
         scale = min(1.0, most_pixels / max(entry.height, entry.width))
         height, width = (max(1, round(side * scale)) for side in (entry.height, entry.width))
         if scale < 1:
@@ -127,7 +136,7 @@ class CocoFolder:
 
     def _painted(self, entry: _Entry, height: int, width: int) -> tuple[NDArray[np.uint16], tuple[str, ...]]:
         masks = [
-            mask_of(annotation["segmentation"], entry.height, entry.width, height, width)
+            mask_of(_outline(annotation), entry.height, entry.width, height, width)
             for annotation in entry.annotations
         ]
         ids = np.zeros((height, width), dtype=np.uint16)
@@ -136,86 +145,66 @@ class CocoFolder:
         return ids, tuple(self._label_of[annotation["category_id"]] for annotation in entry.annotations)
 
 
-def _held_out(name: str) -> bool:
-    return hashlib.sha256(name.encode()).digest()[0] * _HELD_OUT_IN < 256
+def _draw(name: str) -> float:
+    """Draw a number from 0 to 1, always the same for a name."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) / 2**32
 
 
-def _annotation_file(folder: Path) -> Path:
-    if folder.is_file():
-        return folder
-    if not folder.is_dir():
-        raise CocoError(f"There is no folder {folder}.", next_step="check the path.")
-    for pattern in _ANNOTATIONS:
-        files = sorted(folder.glob(pattern))
-        if len(files) > 1:
-            raise CocoError(
-                f"{folder} holds several annotation files: {', '.join(file.name for file in files)}.",
-                next_step="pass the one that is meant instead of the folder.",
-            )
-        if files:
-            return files[0]
-    raise CocoError(
-        f"{folder} holds no COCO annotations.",
-        cause="it is not an export in the format COCO (1.0), or was unpacked elsewhere.",
-        next_step=f"pass the folder that holds {' or '.join(_ANNOTATIONS[:2])}.",
-    )
-
-
-def _content(file: Path) -> dict[str, Any]:
+def _outline(annotation: Mapping[str, Any]) -> Any:
+    """The segmentation; of an object that was drawn as a rectangle, its box as a polygon."""
+    if segmentation := annotation.get("segmentation"):
+        return segmentation
     try:
-        content = json.loads(file.read_text("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise CocoError(f"{file} is not JSON: {error}.", next_step="export it anew.") from error
-    except OSError as error:
-        raise CocoError(f"{file} cannot be read: {error}.", next_step="check its permissions.") from error
-    for name in ("images", "annotations", "categories"):
-        if not isinstance(content, dict) or not isinstance(content.get(name), list):
-            raise CocoError(
-                f"{file} has no list {name!r}.",
-                cause="it is not COCO, or not its kind for instances.",
-                next_step="export in the format COCO (instance segmentation).",
-            )
-    return dict(content)
+        x, y, width, height = map(float, annotation["bbox"])
+    except (KeyError, TypeError, ValueError):
+        return segmentation
+    if not (width > 0 and height > 0):
+        return segmentation
+    return [[x, y, x + width, y, x + width, y + height, x, y + height]]
 
 
-def _label_of(file: Path, content: dict[str, Any], names: Mapping[str, str]) -> dict[int, str]:
+def _category_names(file: Path, content: dict[str, Any]) -> dict[int, str]:
     try:
-        found = {int(one["id"]): str(one["name"]) for one in content["categories"]}
+        return dict(sorted((int(one["id"]), str(one["name"])) for one in content["categories"]))
     except (KeyError, TypeError, ValueError) as error:
         raise CocoError(
             f"A category in {file} lacks its id or name: {error!r}.", next_step="export it anew."
         ) from error
-    return {number: names.get(name) or kind_of(name) or name for number, name in sorted(found.items())}
 
 
 def _entries(file: Path, content: dict[str, Any]) -> dict[Any, _Entry]:
     base = file.parent.parent if file.parent.name == "annotations" else file.parent
     entries: dict[Any, _Entry] = {}
+    names: dict[Path, str] = {}
     for number, image in enumerate(content["images"]):
         try:
-            name, size = str(image["file_name"]), (int(image["height"]), int(image["width"]))
-            key = image["id"]
+            key, name, size = (
+                image["id"],
+                str(image["file_name"]),
+                (int(image["width"]), int(image["height"])),
+            )
+            known = key in entries
         except (KeyError, TypeError, ValueError) as error:
             raise CocoError(
                 f"Image {number} in {file} lacks a field: {error!r}.", next_step="export it anew."
             ) from error
-        entries[key] = _Entry(_picture(file, base, name), *size)
+        path = find_picture(file, base, name)
+        if known:
+            raise CocoError(f"Two images in {file} have the id {key!r}.", next_step="export it anew.")
+        if path in names:
+            raise CocoError(
+                f"{names[path]} and {name} in {file} are both {path}.",
+                next_step="keep the folders of the export, or give pictures different names.",
+            )
+        if (shown := upright_size(path)) != size:
+            raise CocoError(
+                f"{path} is {shown[0]} x {shown[1]} pixels, but {file.name} says {size[0]} x {size[1]}.",
+                cause="the picture was replaced after it was annotated, or its orientation tag was ignored there.",
+                next_step="put the annotated picture back, or annotate this one.",
+            )
+        names[path] = name
+        entries[key] = _Entry(path, height=size[1], width=size[0])
     return entries
-
-
-def _picture(file: Path, base: Path, name: str) -> Path:
-    """Find a picture; some exports name it with folders of the machine where it was annotated."""
-    relative = name.replace("\\", "/").lstrip("/")
-    for candidate in (relative, relative.rsplit("/", 1)[-1]):
-        for folder in _IMAGES:
-            path = base / folder / candidate
-            if path.is_file() and path.resolve().is_relative_to(base.resolve()):
-                return path
-    raise CocoError(
-        f"The picture {name} of {file} is not there.",
-        cause="the export was made without pictures.",
-        next_step=f"export with pictures, or put them into {base / 'images'}.",
-    )
 
 
 def _check(
@@ -239,11 +228,11 @@ def _check(
         )
     entry = entries[annotation["image_id"]]
     try:
-        mask_of(annotation.get("segmentation"), entry.height, entry.width, 1, 1)
+        mask_of(_outline(annotation), entry.height, entry.width, 1, 1)
     except ValueError as error:
         raise CocoError(
             f"{place} has no usable segmentation: {error}.",
-            cause="it is a box or a tag without an outline, or was edited by hand.",
+            cause="it is a tag without an outline, or was edited by hand.",
             next_step="draw its outline, or remove it.",
         ) from error
 

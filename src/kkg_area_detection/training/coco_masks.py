@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageDraw
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,14 +36,22 @@ def mask_of(segmentation: Any, height: int, width: int, rows: int, columns: int)
         return mask[y[:, None], x]
     if not isinstance(segmentation, list) or not segmentation:
         raise ValueError("there is none")
-    canvas = Image.new("1", (columns, rows))
-    draw = ImageDraw.Draw(canvas)
+    mask = np.zeros((rows, columns), dtype=np.bool_)
     for polygon in segmentation:
-        corners = (
-            _corners(polygon) * (columns / width, rows / height) - 0.5
-        )  # Pillow counts from pixel centres
-        draw.polygon([(x, y) for x, y in corners.tolist()], fill=1)
-    return np.array(canvas)
+        _fill(mask, _corners(polygon) * (columns / width, rows / height))
+    return mask
+
+
+def _fill(mask: NDArray[np.bool_], corners: NDArray[np.float64]) -> None:
+    """Set the pixels whose centres lie within a polygon (even-odd rule). Pillow would add those of its outline."""
+    sides = np.zeros((mask.shape[0], mask.shape[1] + 1), dtype=np.bool_)  # True where one is crossed
+    for one, other in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        (left, top), (right, bottom) = sorted((one, other), key=lambda corner: corner[1])
+        y = np.arange(max(0, math.ceil(top - 0.5)), min(len(mask), math.ceil(bottom - 0.5)))
+        if len(y):
+            x = left + (y + 0.5 - top) * (right - left) / (bottom - top)
+            sides[y, np.clip(np.ceil(x - 0.5), 0, mask.shape[1]).astype(np.intp)] ^= True
+    mask |= np.logical_xor.accumulate(sides, axis=1)[:, :-1]
 
 
 def _corners(polygon: Any) -> NDArray[np.float64]:

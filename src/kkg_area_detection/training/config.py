@@ -122,6 +122,7 @@ class TrainConfig:
                 "A step needs at least one picture.",
                 "pass a batch size of 1 or more.",
             ),
+            (self.seed < 0, f"The seed is {self.seed}.", "pass 0 or a larger number."),
             (not 0 <= self.mix <= 1, f"mix is {self.mix}.", "pass a share from 0 to 1."),
             (
                 not self.labels or "" in self.labels or len(set(self.labels)) != len(self.labels),

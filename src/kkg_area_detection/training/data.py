@@ -15,13 +15,14 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from kkg_area_detection.areas.labels import kind_of
+from kkg_area_detection.errors import KkgAreaDetectionError
 from kkg_area_detection.training.augmentation import fitted, view
 from kkg_area_detection.training.coco import CocoFolder
 from kkg_area_detection.training.schedule import Schedule
 from kkg_area_detection.training.targets import Targets, targets_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from kkg_area_detection.training.config import TrainConfig
     from kkg_area_detection.training.samples import Sample
@@ -179,17 +180,20 @@ def _sources(config: TrainConfig) -> list[tuple[Source, float]]:
     return [(annotated, config.mix), *([(plans, 1.0)] if config.mix < 1 else [])]
 
 
-def batches(images: StepImages, first: int, end: int, workers: int) -> DataLoader[Batch]:
-    """Prepare the batches of steps ``first`` to ``end`` - 1 ahead of their use.
+def batches(images: StepImages, first: int, end: int, workers: int) -> Generator[Batch]:
+    """Prepare the batches of steps ``first`` to ``end`` - 1 ahead of their use; ``close`` ends the processes.
 
     Args:
         images: Of the run.
         first: Number of a step.
         end: Number of a step.
         workers: Processes; with 0, batches are prepared when they are asked for.
+
+    Raises:
+        KkgAreaDetectionError: A drawing cannot be read.
     """
-    return DataLoader(
-        images,
+    loader: DataLoader[Batch | KkgAreaDetectionError] = DataLoader(
+        _ErrorsAsValues(images),
         batch_size=None,
         sampler=range(first, end),
         num_workers=workers,
@@ -197,6 +201,28 @@ def batches(images: StepImages, first: int, end: int, workers: int) -> DataLoade
         multiprocessing_context="spawn" if workers else None,  # a fork would inherit torch's threads half
         worker_init_fn=_leave_signals_to_parent,
     )
+    prepared = iter(loader)
+    try:
+        for batch in prepared:
+            if isinstance(batch, KkgAreaDetectionError):
+                raise batch
+            yield batch
+    finally:  # workers do not hear SIGTERM: left to themselves, multiprocessing would wait for them at exit
+        if workers:
+            prepared._shutdown_workers()  # type: ignore[attr-defined]
+
+
+class _ErrorsAsValues(Dataset["Batch | KkgAreaDetectionError"]):
+    """What a worker raises would arrive as the text of a traceback."""
+
+    def __init__(self, images: StepImages) -> None:
+        self._images = images
+
+    def __getitem__(self, number: int) -> Batch | KkgAreaDetectionError:
+        try:
+            return self._images[number]
+        except KkgAreaDetectionError as error:
+            return error
 
 
 def _leave_signals_to_parent(worker: int) -> None:

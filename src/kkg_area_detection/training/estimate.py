@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kkg_area_detection.training.data import StepImages, batches
+from kkg_area_detection.training.data import StepImages
 from kkg_area_detection.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -36,10 +36,16 @@ def images_in(hours: float, config: TrainConfig, device: torch.device) -> int:
 def _seconds_an_image(stage: Stage, config: TrainConfig, device: torch.device) -> float:
     steps = _STEPS_BEFORE + _STEPS
     short = replace(config, images=steps * stage.batch, stages=(stage._replace(share=1.0),))
-    trainer = Trainer(short, device)
-    began = 0.0
-    for number, batch in enumerate(batches(StepImages(short), 0, steps, workers=0)):
-        if number == _STEPS_BEFORE:
-            began = time.perf_counter()
+    trainer, images = Trainer(short, device), StepImages(short)
+    preparing = training = 0.0
+    for number in range(steps):
+        began = time.perf_counter()
+        batch = images[number]
+        prepared = time.perf_counter()
         trainer.step(trainer.schedule.step(number), batch)
-    return (time.perf_counter() - began) / (_STEPS * stage.batch)
+        if number >= _STEPS_BEFORE:
+            preparing += prepared - began
+            training += time.perf_counter() - prepared
+    # Workers prepare while the network learns.
+    slower = max(training, preparing / config.workers) if config.workers else training + preparing
+    return slower / (_STEPS * stage.batch)

@@ -89,6 +89,6 @@ def _replace(staging: Path, directory: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
         directory.replace(old)
         staging.replace(directory)
-        shutil.rmtree(old)
+        shutil.rmtree(old, ignore_errors=True)
     else:
         staging.replace(directory)

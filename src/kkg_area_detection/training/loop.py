@@ -8,14 +8,17 @@ batches whose size and resolution change on the way, and a checkpoint that is no
 
 from __future__ import annotations
 
+import logging
 import math
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 from kkg_area_detection.training.data import StepImages, batches
 from kkg_area_detection.training.export import export_model
+from kkg_area_detection.training.model import model_like
 from kkg_area_detection.training.model_card import model_card
 from kkg_area_detection.training.pictures import draw_samples
 from kkg_area_detection.training.run_folder import RunFolder, draw_curves
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 
     from kkg_area_detection.progress import LiveProgress
     from kkg_area_detection.training.config import TrainConfig
+
+logger = logging.getLogger(__name__)
 
 STEPS_A_LINE = 20
 """Metrics are means over so many steps."""
@@ -79,10 +84,12 @@ class _Run:
         self._config, self._folder, self._progress = config, folder, progress
         self._images = StepImages(config)
         self._held_out = self._images.held_out()
-        self._trainer = Trainer(config, device)
+        goes_on = folder.checkpoint.exists()
+        model = model_like(folder.start, config.labels) if goes_on and folder.start.exists() else None
+        self._trainer = Trainer(config, device, model)
         self._next = 0
         self._sums = [0.0] * len(StepLosses._fields)
-        if folder.checkpoint.exists():
+        if goes_on:
             numbers = self._trainer.load(folder.checkpoint)
             self._next, self._sums = numbers["next"], numbers["sums"]
         folder.forget_after(self._next)
@@ -93,23 +100,22 @@ class _Run:
         before = self._seen()
         self._progress.start("Training", schedule.images - before)
         self._began, self._began_at, saved = time.monotonic(), before, time.monotonic()
-        loader = batches(self._images, self._next, schedule.steps, self._config.workers)
-        for batch in loader:
-            step = schedule.step(self._next)
-            self._count(self._trainer.step(step, batch))
-            self._next += 1
-            self._progress.advance(step.stage.batch)
-            if (
-                self._seen() // self._config.validation_every
-                > step.first_image // self._config.validation_every
-            ):
-                self._validate()
-            if stop() and self._next < schedule.steps:
-                self._save()
-                return RunResult(False, self._seen(), self._folder.model)
-            if time.monotonic() - saved > self._config.checkpoint_minutes * 60:
-                self._save()
-                saved = time.monotonic()
+        prepared = batches(self._images, self._next, schedule.steps, self._config.workers)
+        with closing(prepared):
+            for batch in prepared:
+                step = schedule.step(self._next)
+                self._count(self._trainer.step(step, batch))
+                self._next += 1
+                self._progress.advance(step.stage.batch)
+                every = self._config.validation_every
+                if self._seen() // every > step.first_image // every:
+                    self._look()
+                if stop() and self._next < schedule.steps:
+                    self._save()
+                    return RunResult(False, self._seen(), self._folder.model)
+                if time.monotonic() - saved > self._config.checkpoint_minutes * 60:
+                    self._save()
+                    saved = time.monotonic()
         self._save()
         self._validate()
         return RunResult(True, self._seen(), self._folder.model)
@@ -140,6 +146,13 @@ class _Run:
     def _save(self) -> None:
         self._trainer.save(self._folder.checkpoint, {"next": self._next, "sums": self._sums})
 
+    def _look(self) -> None:
+        """Validate on the way. A file that is open elsewhere, which Windows then does not replace, ends no run."""
+        try:
+            self._validate()
+        except OSError as error:
+            logger.warning("The latest model and pictures could not be written: %s.", error)
+
     def _validate(self) -> None:
         """Look at held-out drawings; then renew curves, pictures and the exported model."""
         config, trainer = self._config, self._trainer
@@ -152,7 +165,7 @@ class _Run:
         draw_curves(self._lines, self._folder.path / "curves.png")
         draw_samples(self._held_out, predictions, self._folder.path / "samples.png")
         parameters = sum(one.numel() for one in network.parameters())
-        card = model_card(config, self._seen(), parameters, quality)
+        card = model_card(config, self._seen(), parameters, len(self._held_out), quality)
         export_model(
             network,
             trainer.model.settings,

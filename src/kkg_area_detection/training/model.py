@@ -88,6 +88,18 @@ def make_model(config: TrainConfig) -> TrainableModel:
     return TrainableModel(network, ProcessorSettings.from_directory(directory))
 
 
+def model_like(directory: Path, labels: tuple[str, ...]) -> TrainableModel:
+    """Make the model of a run that goes on: a checkpoint has its weights.
+
+    Args:
+        directory: With the ``config.json`` and the processor of the model that the run began with.
+        labels: Of the run.
+    """
+    _require_scipy()
+    network = new_network(read_network_config(directory), labels)
+    return TrainableModel(network, ProcessorSettings.from_directory(directory))
+
+
 def new_network(fields: dict[str, Any], labels: tuple[str, ...]) -> nn.Module:
     """Build a network of random weights.
 

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 
 def model_card(
-    config: TrainConfig, seen: int, parameters: int, quality: Mapping[str, tuple[float, float]]
+    config: TrainConfig,
+    seen: int,
+    parameters: int,
+    held_out: int,
+    quality: Mapping[str, tuple[float, float]],
 ) -> str:
     """Write the card.
 
@@ -22,9 +26,9 @@ def model_card(
         config: Of the run.
         seen: Images that the model was trained on so far.
         parameters: Number of weights.
+        held_out: How many drawings were held out.
         quality: Label to PQ and F1 on held-out drawings; NaN where there was nothing to find.
     """
-    rows = "\n".join(f"| {label} | {_number(pq)} | {_number(f1)} |" for label, (pq, f1) in quality.items())
     stages = ", ".join(f"{stage.size} px ({stage.share:.0%})" for stage in config.stages)
     start = "nothing" if config.start is None else f"`{Path(config.start).name}`"
     return f"""---
@@ -48,14 +52,21 @@ Finds {", ".join(config.labels)}. Trained by `kkg train` of kkg-area-detection {
 
 ## Held-out drawings
 
-{config.validation_images} drawings of the same kind, which it was not trained on, at its own resolution:
+{_quality(held_out, quality)} How good a model is on other drawings, `kkg evaluate` tells.
+"""
+
+
+def _quality(held_out: int, quality: Mapping[str, tuple[float, float]]) -> str:
+    if not held_out:
+        return "There were none: with five annotated drawings or more, one in ten is held out."
+    rows = "\n".join(f"| {label} | {_number(pq)} | {_number(f1)} |" for label, (pq, f1) in quality.items())
+    return f"""{held_out} of the same kind, which it was not trained on, at its own resolution:
 
 | | PQ | F1 at IoU 0.5 |
 |---|---|---|
 {rows}
 
-These figures are for comparing runs. How good a model is on other drawings, `kkg evaluate` tells.
-"""
+These figures are for comparing runs."""
 
 
 def _data(config: TrainConfig) -> str:

@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kkg_area_detection.errors import UsageError
+from kkg_area_detection.model_directory import CONFIG_NAME, PROCESSOR_NAME
 from kkg_area_detection.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -49,6 +51,11 @@ class RunFolder:
         return self.path / "model"
 
     @property
+    def start(self) -> Path:
+        """The network and the pixels of the model that the run began with: its directory, but for the weights."""
+        return self.path / "start"
+
+    @property
     def begun(self) -> bool:
         """Whether there is a run in the folder."""
         return self.config.is_file()
@@ -71,6 +78,11 @@ class RunFolder:
                 f"{self.path} holds no run, but other things ({strangers[0]}).",
                 next_step="pass a new folder.",
             )
+        if config.start is not None:
+            self.start.mkdir()
+            for path in (Path(config.start) / name for name in (CONFIG_NAME, PROCESSOR_NAME)):
+                if path.exists():
+                    shutil.copyfile(path, self.start / path.name)
         config.save(self.config)
 
     def append(self, line: dict[str, Any]) -> None:

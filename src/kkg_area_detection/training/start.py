@@ -7,13 +7,15 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kkg_area_detection.areas.labels import kind_of
 from kkg_area_detection.errors import UsageError
 from kkg_area_detection.model_directory import check_model_directory
 from kkg_area_detection.progress import SilentProgress
 from kkg_area_detection.segmentation.device import resolve_device
 from kkg_area_detection.training.coco import CocoFolder
-from kkg_area_detection.training.config import TrainConfig, growing_stages
+from kkg_area_detection.training.config import Stage, TrainConfig, growing_stages
 from kkg_area_detection.training.run_folder import RunFolder
+from kkg_area_detection.training.samples import LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_FINE_TUNING_RATE = 2e-4
 _SAME_CURVE = ("workers", "checkpoint_minutes")  # fields that may change on the way
 
 
@@ -83,9 +86,7 @@ def _continued(files: RunFolder, wishes: Wishes) -> TrainConfig:
         del given["precision"]
     wanted = replace(stored, **given)
     if wishes.size is not None or wishes.batch is not None:
-        last = stored.stages[-1]
-        stages = growing_stages(wishes.size or last.size, wishes.batch or last.batch)
-        wanted = replace(wanted, stages=stages)
+        wanted = replace(wanted, stages=_stages(wishes, stored.stages[-1]))
     for one in fields(TrainConfig):
         old, new = getattr(stored, one.name), getattr(wanted, one.name)
         if old != new and one.name not in _SAME_CURVE:
@@ -106,6 +107,7 @@ def _begun(files: RunFolder, wishes: Wishes, place: torch.device) -> TrainConfig
     config = replace(_new_config(wishes), precision="auto")
     config = replace(config, precision=resolve_precision(dict(wishes.fields).get("precision", "auto"), place))
     StepImages(config)  # what is wrong with the data or the model should not leave a run behind
+    _check_labels(config)
     if config.start is not None:
         check_model_directory(Path(config.start))
     if wishes.hours is not None:
@@ -118,18 +120,46 @@ def _begun(files: RunFolder, wishes: Wishes, place: torch.device) -> TrainConfig
 
 def _new_config(wishes: Wishes) -> TrainConfig:
     given = dict(wishes.fields)
-    stages = growing_stages(wishes.size or TrainConfig().size, wishes.batch or TrainConfig().stages[-1].batch)
     if wishes.hours is not None and "images" in given:
         raise UsageError("Both a number of images and hours were given.", next_step="pass one of the two.")
     if wishes.hours is not None and not 0 < wishes.hours < 10_000:
         raise UsageError(f"A run cannot take {wishes.hours} hours.", next_step="pass a number above 0.")
-    given = {"stages": stages} | given
+    given = {"stages": _stages(wishes, TrainConfig().stages[-1])} | given
+    if "start" in given:
+        given = {"learning_rate": _FINE_TUNING_RATE} | given
     if given.get("data") and "labels" not in given:
         given["labels"] = _labels_of(given["data"], dict(given.get("category_labels", ())))
     return TrainConfig(**given)
+
+
+def _stages(wishes: Wishes, last: Stage) -> tuple[Stage, ...]:
+    return growing_stages(
+        last.size if wishes.size is None else wishes.size,
+        last.batch if wishes.batch is None else wishes.batch,
+    )
 
 
 def _labels_of(data: tuple[str, ...], names: dict[str, str]) -> tuple[str, ...]:
     """Those of the annotated drawings: what they do not tell apart, plans must not either."""
     labels = (label for path in data for label in CocoFolder.open(Path(path), names).labels)
     return tuple(dict.fromkeys(labels))
+
+
+def _check_labels(config: TrainConfig) -> None:
+    """A label that nothing shows would be trained to the end, and never found."""
+    folders = [CocoFolder.open(Path(path), dict(config.category_labels)) for path in config.data]
+    for name, _ in config.category_labels:
+        if not any(name in folder.categories for folder in folders):
+            known = sorted({category for folder in folders for category in folder.categories})
+            raise UsageError(
+                f"No data has a category {name!r}.", next_step=f"use one of {', '.join(known) or 'none'}."
+            )
+    shown = {label for folder in folders for label in folder.labels}
+    if not config.data or config.mix < 1:
+        shown |= set(LABELS)
+    for label in config.labels:
+        if not {label, kind_of(label)} & shown:
+            raise UsageError(
+                f"There is nothing to learn {label!r} from.",
+                next_step=f"use labels of {', '.join(sorted(shown))}, or annotate some.",
+            )

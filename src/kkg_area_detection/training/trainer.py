@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from kkg_area_detection.training.config import TrainConfig
     from kkg_area_detection.training.data import Batch
+    from kkg_area_detection.training.model import TrainableModel
     from kkg_area_detection.training.schedule import Step
 
 _BETAS = (0.9, 0.99)
@@ -51,6 +52,7 @@ class Trainer:
     Args:
         config: Of the run, its precision resolved.
         device: Where to train.
+        model: To train; None makes the one that the config asks for.
 
     Attributes:
         model: The network and its settings.
@@ -58,9 +60,11 @@ class Trainer:
         schedule: The steps.
     """
 
-    def __init__(self, config: TrainConfig, device: torch.device) -> None:
+    def __init__(
+        self, config: TrainConfig, device: torch.device, model: TrainableModel | None = None
+    ) -> None:
         self.schedule = Schedule(config)
-        self.model = make_model(config)
+        self.model = model or make_model(config)
         self._config = config
         self._device = device
         shape: Any = self.model.network
@@ -92,10 +96,14 @@ class Trainer:
     def to_pixels(self, images: torch.Tensor) -> torch.Tensor:
         """Turn uint8 images (B, h, w, 3) into the network's input (B, 3, h, w), float32, on the device."""
         settings = self.model.settings
-        mean = torch.tensor(settings.mean, device=self._device)
-        std = torch.tensor(settings.std, device=self._device)
-        values = images.to(self._device, non_blocking=True).float() * settings.rescale_factor
-        return ((values - mean) / std).permute(0, 3, 1, 2)  # channels-last in memory, as they came
+        values = images.to(self._device, non_blocking=True).float()
+        if settings.do_rescale:
+            values = values * settings.rescale_factor
+        if settings.do_normalize:
+            mean = torch.tensor(settings.mean, device=self._device)
+            std = torch.tensor(settings.std, device=self._device)
+            values = (values - mean) / std
+        return values.permute(0, 3, 1, 2)  # channels-last in memory, as they came
 
     def step(self, step: Step, batch: Batch) -> StepLosses:
         """Learn from a batch.

@@ -96,7 +96,10 @@ class _Page(HTMLParser):
 
 def test_report(evaluation: Evaluation, tmp_path: Path) -> None:
     folder = tmp_path / "報告"
+    folder.mkdir()
+    (folder / "worst-03.png").write_bytes(b"of a longer report")
     write_report(evaluation, folder, {"model": "a <b>"}, mm_per_pixel=10.0)
+    assert sorted(path.name for path in folder.glob("*.png")) == ["worst-01.png", "worst-02.png"]
     page = _Page()
     page.feed((folder / "report.html").read_text(encoding="utf-8"))
     assert {"a <b>", "bad <1>", "0.600"} <= set(page.cells)  # 2 x 3 matches of 7 + 3 rooms

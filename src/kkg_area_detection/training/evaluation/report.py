@@ -62,6 +62,8 @@ def write_report(
         OutputError: Something cannot be written.
     """
     prepare_directory(folder)
+    for earlier in folder.glob("worst-*.png"):
+        earlier.unlink(missing_ok=True)
     pictures = [(case, f"worst-{number:02}.png") for number, case in enumerate(evaluation.worst, start=1)]
     for case, name in pictures:
         save_picture(_side_by_side(case), folder / name)
