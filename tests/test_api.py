@@ -166,13 +166,16 @@ def test_areas_of_a_plan(model: None, sample_plans: dict[str, Path]) -> None:
         assert areas.image_size == image.size
 
 
+EVERY_LABEL = {"room", "exwall", "inwall", "door", "window"}
+
+
 @pytest.mark.parametrize(
     ("options", "labels", "walls"),
     [
         ({"labels": ["door"]}, {"door"}, True),
-        ({"wall_labels": []}, {"room", "exwall", "inwall", "door"}, False),
-        ({"painting": "exact", "simplify": 0}, {"room", "exwall", "inwall", "door"}, True),
-        ({"square": True, "tile": "auto"}, {"room", "exwall", "inwall", "door"}, True),
+        ({"wall_labels": []}, EVERY_LABEL, False),
+        ({"painting": "exact", "simplify": 0}, EVERY_LABEL, True),
+        ({"square": True, "tile": "auto"}, EVERY_LABEL, True),
         ({"threshold": 1.0}, set(), False),
     ],
 )
@@ -531,7 +534,7 @@ def test_warming_up_runs_the_network_once(
 
     monkeypatch.setattr(NativeEngine, "forward", counted)
     kkg.initialize_model(model_path=demo_model, device="cpu", warmup=warmup)
-    assert shapes == [(1, 3, 256, 192)] * runs
+    assert shapes == [(1, 3, 512, 384)] * runs
 
 
 def test_a_failed_warm_up_leaves_the_model_in_place(

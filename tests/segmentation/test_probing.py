@@ -26,7 +26,7 @@ def found(n_side: int, score: float, size: tuple[int, int]) -> SegmentationResul
         id_grid=ids,
         row_index=np.arange(size[1]) * len(ids) // size[1],
         column_index=np.arange(size[0]) * len(ids) // size[0],
-        segments_info=[{"id": 0, "label_id": 0, "was_fused": False, "score": 0.99}]
+        segments_info=[{"id": 0, "label_id": 0, "was_fused": False, "score": 0.99}] * (n_side > 0)
         + [
             {"id": number + 1, "label_id": 1, "was_fused": False, "score": score}
             for number in range(n_side**2)
@@ -52,27 +52,53 @@ class Table:
 @pytest.mark.parametrize(
     ("settings", "width", "finds", "size", "looks"),
     [
-        pytest.param(SMALL, 1200, {1: (3, 0.95)}, None, [1], id="it is sure of what it finds"),
-        pytest.param(SMALL, 1200, {1: (2, 0.7)}, None, [1], id="few things"),
-        pytest.param(SMALL, 1200, {1: (0, 0.7)}, None, [1], id="nothing"),
-        pytest.param(SMALL, 1200, {1: (4, 0.7), 2: (3, 0.9)}, 600, [1, 2], id="large things in half"),
-        pytest.param(SMALL, 1200, {1: (4, 0.7), 2: (0, 0.9)}, 600, [1, 2], id="nothing in half"),
+        pytest.param(SMALL, 1200, {1: (4, 0.9)}, None, [1], id="a dwelling"),
+        pytest.param(SMALL, 1200, {1: (3, 0.7)}, None, [1], id="few things, not sure"),
+        pytest.param(SMALL, 1200, {1: (4, 0.7), 2: (3, 0.6)}, None, [1, 2], id="not sure, and less in half"),
         pytest.param(
-            SMALL, 1200, {1: (4, 0.7), 2: (6, 0.9), 3: (3, 0.9)}, 400, [1, 2, 3], id="small in half"
+            SMALL, 1200, {1: (4, 0.7), 2: (3, 0.8), 3: (2, 0.7)}, 600, [1, 2, 3], id="surer in half"
+        ),
+        pytest.param(SMALL, 1200, {1: (0, 0.7)}, None, [1], id="nothing"),
+        pytest.param(SMALL, 1200, {1: (5, 0.9), 2: (3, 0.6)}, 600, [1, 2], id="many things"),
+        pytest.param(SMALL, 1200, {1: (5, 0.9), 2: (0, 0.9)}, None, [1, 2], id="nothing in half"),
+        pytest.param(SMALL, 1200, {1: (5, 0.9), 2: (6, 0.8), 3: (3, 0.8)}, 400, [1, 2, 3], id="many in half"),
+        pytest.param(
+            SMALL, 1200, {1: (5, 0.9), 2: (6, 0.8), 3: (3, 0.7)}, 600, [1, 2, 3], id="but then less sure"
         ),
         pytest.param(
             SMALL,
             1200,
-            {1: (4, 0.7), 2: (6, 0.9), 3: (8, 0.9), 4: (5, 0.9)},
+            {1: (5, 0.9), 2: (6, 0.8), 3: (8, 0.9), 4: (3, 0.9)},
             300,
             [1, 2, 3, 4],
-            id="in a third",
+            id="many in a third",
         ),
-        pytest.param(SMALL, 700, {1: (4, 0.7), 2: (9, 0.9)}, 350, [1, 2], id="no more detail to be seen"),
-        pytest.param(SMALL, 400, {1: (4, 0.7)}, None, [1], id="none at all"),
-        pytest.param(SMALL, 4000, {1: (3, 0.95)}, 1024, [1], id="a large sheet, whatever it finds"),
-        pytest.param(SMALL, 4000, {1: (4, 0.7), 2: (3, 0.9)}, 1024, [1, 2], id="the smaller windows of both"),
+        pytest.param(SMALL, 700, {1: (5, 0.9), 2: (9, 0.9)}, 350, [1, 2], id="no more detail to be seen"),
+        pytest.param(SMALL, 400, {1: (5, 0.7)}, None, [1], id="none at all"),
+        pytest.param(SMALL, 4000, {1: (3, 0.9)}, None, [1], id="a large scan of a dwelling"),
+        pytest.param(SMALL, 4000, {1: (3, 0.7), 2: (3, 0.6)}, None, [1, 2], id="not surer in half"),
+        pytest.param(
+            SMALL, 4000, {1: (1, 0.6), 2: (2, 0.8), 3: (2, 0.7)}, 2000, [1, 2, 3], id="too faint as a whole"
+        ),
+        pytest.param(
+            SMALL,
+            4000,
+            {1: (0, 0), 2: (0, 0), 3: (2, 0.8), 4: (2, 0.7)},
+            1334,
+            [1, 2, 3, 4],
+            id="unseen in half",
+        ),
+        pytest.param(
+            SMALL,
+            4000,
+            dict.fromkeys((1, 2, 3, 4, 6, 8, 12), (0, 0)),
+            None,
+            [1, 2, 3, 4, 6, 8, 12],
+            id="empty",
+        ),
+        pytest.param(SMALL, 4000, {1: (5, 0.9), 2: (3, 0.8)}, 2000, [1, 2], id="many on a large sheet"),
         pytest.param(LARGE, 1200, {}, None, [], id="a large input is not probed"),
+        pytest.param(LARGE, 8000, {}, 2339, [], id="nor on a large sheet, where size decides"),
     ],
 )
 def test_automatic(
@@ -96,9 +122,8 @@ def test_what_the_caller_wants_is_not_probed(tile: tuple[int, int] | None) -> No
 
 
 def test_things_are_those_of_the_main_label() -> None:
-    scores, shares = _things(found(3, 0.8, (240, 240)))
-    assert scores.tolist() == [0.8] * 9
-    assert shares == pytest.approx([(6 / 24) ** 2] * 9)
+    assert _things(found(3, 0.8, (240, 240))).tolist() == [0.8] * 9
+    assert len(_things(found(0, 0.8, (240, 240)))) == 0
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_outputs_are_those_of_transformers(pristine_swin_model, monkeypatch):
 @pytest.mark.usefixtures("no_network")
 def test_demo_model(demo_model):
     engine = load(demo_model)
-    assert engine.id2label == {0: "room", 1: "exwall", 2: "inwall", 3: "door"}
+    assert engine.id2label == {0: "room", 1: "exwall", 2: "inwall", 3: "door", 4: "window"}
     assert engine.device == CPU
     assert {tensor.dtype for tensor in engine._network.parameters()} == {torch.float32}  # stored as float16
 

@@ -10,7 +10,7 @@ from kkg_area_detection.segmentation.engines import MaskOutputs
 from kkg_area_detection.segmentation.preprocessing import ProcessorSettings
 from kkg_area_detection.segmentation.segmenter import Segmenter
 from kkg_area_detection.segmentation.tiling import segment_tiled
-from kkg_area_detection.segmentation.windows import TileSettings, choose_tiles
+from kkg_area_detection.segmentation.windows import TileSettings
 from tests.segmentation.test_merging import random_rooms, same_partition
 
 CPU = torch.device("cpu")
@@ -155,12 +155,10 @@ def test_small_rooms_on_a_large_sheet(demo_model, sample_plans, kind):
     sheet = Image.new("RGB", (3000, 2250), "white")
     for place in range(9):
         sheet.paste(plan, (place % 3 * 1000, place // 3 * 750))
-    tiles = choose_tiles("auto", sheet.size, settings)
-    whole, tiled = segmenter.segment(sheet), segment_tiled(segmenter, sheet, tiles)
-    assert tiles == TileSettings(1024, 256)
+    whole, tiled = segmenter.segment(sheet), segment_tiled(segmenter, sheet, TileSettings(1100, 275))
     assert tiled.image_size == sheet.size
-    assert rooms_in(tiled) >= 9 * 6  # of 9 x 9
-    assert rooms_in(whole) < 20
+    assert rooms_in(tiled) >= 9 * 7  # of 9 x 9
+    assert rooms_in(whole) < rooms_in(tiled) - 9
     assert {tiled.label_of(info["id"]) for info in tiled["segments_info"]} >= {"room", "exwall", "inwall"}
     scores = [info["score"] for info in tiled["segments_info"]]
     assert min(scores) >= 0.5
