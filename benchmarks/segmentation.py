@@ -60,7 +60,7 @@ SHEETS = {
 MODELS = {
     "swin-t": "Swin-T, 100 queries",
     "swin-l": "Swin-L, 200 queries",
-    "bundled": "bundled model, 63 queries",
+    "bundled": "bundled model, 200 queries",
 }
 
 

@@ -1,4 +1,4 @@
-"""Draw the picture of the README: a sample plan, and what the bundled model finds on it, side by side."""
+"""Draw the picture of the README: a sample plan, and the areas that the bundled model finds on it, side by side."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ GAP = 40
 def main() -> None:
     """Write ``docs/images/apartment.png``."""
     kkg_area_detection.initialize_model(model_path=kkg_area_detection.demo_model_path(), device="cpu")
-    with Image.open(ROOT / "examples" / "plans" / "apartment-ja.png") as opened:
+    path = ROOT / "examples" / "plans" / "apartment-ja.png"
+    with Image.open(path) as opened:
         plan = opened.convert("RGB")
-    found = kkg_area_detection.draw_segments(plan, kkg_area_detection.get_segmentation_result(plan))
+    found = kkg_area_detection.draw_areas(plan, kkg_area_detection.detect_areas(path, scale="128px/m"))
     sheet = Image.new("RGB", (plan.width + GAP + found.width, found.height), "white")
     sheet.paste(plan, (0, 0))
     sheet.paste(found, (plan.width + GAP, 0))
