@@ -1,6 +1,7 @@
 import logging
 import subprocess
 import sys
+import textwrap
 import threading
 
 import pytest
@@ -14,7 +15,7 @@ from kkg_area_detection.segmentation.engines.reference import ReferenceEngine
 from kkg_area_detection.segmentation.engines.selection import EngineChoice
 from kkg_area_detection.segmentation.network.config import UnknownNetworkError
 from kkg_area_detection.segmentation.openvino_cache import MOST_FILES, CompiledFiles
-from kkg_area_detection.segmentation.openvino_network.runtime import openvino
+from kkg_area_detection.segmentation.openvino_network.runtime import core
 from kkg_area_detection.segmentation.segmenter import Segmenter
 
 CPU = torch.device("cpu")
@@ -206,7 +207,7 @@ def test_the_native_engine_goes_on_where_running_fails(swin_model, log, tmp_path
 
 
 def test_bfloat16(pristine_swin_model):
-    capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     pixels = random_pixels(1, 3, 128, 128)
     exact = load(pristine_swin_model).forward(pixels)
     outputs = load(pristine_swin_model, dtype=torch.bfloat16).forward(pixels)
@@ -258,6 +259,29 @@ def test_processes_race_for_the_cache(swin_model, cache):
     assert len(sums) == 1
     assert len(stored(cache)) == 1
     assert not list(cache.rglob("*.writing"))
+
+
+def test_signals_arrive_when_engines_are_gone(pristine_swin_model):
+    """Where each engine has a core of its own, the second of two to go takes the stack of signals with it."""
+    script = """
+        import gc, signal, sys
+        from pathlib import Path
+        import torch
+        from kkg_area_detection.segmentation.engines.openvino import OpenVinoEngine
+
+        signal.signal(signal.SIGINT, lambda *_: print("arrived"))
+        engines = [OpenVinoEngine.load(Path(sys.argv[1]), torch.device("cpu")) for _ in range(2)]
+        for engine in engines:
+            engine.forward(torch.ones(1, 3, 64, 64))
+        del engine
+        while engines:
+            del engines[0]
+            gc.collect()
+        signal.raise_signal(signal.SIGINT)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script), str(pristine_swin_model)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "arrived\n"), done.stderr
 
 
 @pytest.mark.parametrize("device", ["cuda", "mps"])

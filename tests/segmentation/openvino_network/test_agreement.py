@@ -11,13 +11,8 @@ from kkg_area_detection.segmentation.network.checkpoint import load_network
 from kkg_area_detection.segmentation.network.config import NetworkConfig
 from kkg_area_detection.segmentation.network_config import read_classes, read_network_config
 from kkg_area_detection.segmentation.openvino_network.mask2former import build_graph
-from kkg_area_detection.segmentation.openvino_network.runtime import openvino
+from kkg_area_detection.segmentation.openvino_network.runtime import core
 from tests.segmentation.network.test_agreement import NETWORKS
-
-
-@pytest.fixture(scope="module")
-def core():
-    return openvino.Core()
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +32,7 @@ def network(random_model):
     return load
 
 
-def run(core, network, pixels, precision="f32"):
+def run(network, pixels, precision="f32"):
     """Both results: of OpenVINO and of torch."""
     graph = build_graph(
         network.config, network.torch.state_dict(), *pixels.shape[2:], lower_precision=precision != "f32"
@@ -54,8 +49,8 @@ def random_pixels(height, width):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_configuration(core, network, name):
-    found, expected = run(core, network(name), random_pixels(70, 133))
+def test_every_configuration(network, name):
+    found, expected = run(network(name), random_pixels(70, 133))
     torch.testing.assert_close(found, list(expected), atol=5e-4, rtol=5e-4)
 
 
@@ -72,23 +67,23 @@ def test_every_configuration(core, network, name):
         (65, 129),  # one pixel more than whole cells
     ],
 )
-def test_every_size(core, network, name, height, width):
-    found, expected = run(core, network(name), random_pixels(height, width))
+def test_every_size(network, name, height, width):
+    found, expected = run(network(name), random_pixels(height, width))
     torch.testing.assert_close(found, list(expected), atol=5e-4, rtol=5e-4)
 
 
 @pytest.mark.parametrize("name", ["window 7", "resnet"])
-def test_lower_precision(core, network, name):
+def test_lower_precision(network, name):
     """The numbers are less precise; the places in tables, which integers hold, are not."""
     if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this processor does not compute in bfloat16")
-    found, expected = run(core, network(name), random_pixels(480, 640), precision="bf16")
+    found, expected = run(network(name), random_pixels(480, 640), precision="bf16")
     for one, other in zip(found, expected, strict=True):
         error = (one - other).abs().mean() / other.abs().mean()
         assert 0 < error < 0.05
 
 
-def test_points_far_outside(core, network):
+def test_points_far_outside(network):
     """Offsets that lead out of every level count as zeros, as in torch."""
     tensors = network("resnet").torch.state_dict()
     offsets = tensors["pixel_decoder.layers.0.sampling_offsets.bias"]
@@ -96,7 +91,7 @@ def test_points_far_outside(core, network):
     before = offsets.clone()
     offsets.copy_(changed)  # the network shares its memory
     try:
-        found, expected = run(core, network("resnet"), random_pixels(70, 133))
+        found, expected = run(network("resnet"), random_pixels(70, 133))
     finally:
         offsets.copy_(before)
     torch.testing.assert_close(found, list(expected), atol=5e-4, rtol=5e-4)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import importlib
 import logging
 import threading
 import time
@@ -58,7 +59,7 @@ class OpenVinoEngine:
         self._network = network
         self._config = config
         self._id2label = id2label
-        self._core = _runtime().Core()
+        self._core = _runtime().core
         self._dtype = self._usable(dtype)
         self._files = files
         self._requests: dict[tuple[int, int], Any] = {}  # None: native from now on
@@ -191,7 +192,7 @@ class OpenVinoEngine:
         """What an earlier process compiled, or None."""
         if self._files is None:
             return None
-        openvino = _runtime()
+        openvino = _runtime().openvino
         tensors = []
 
         def allocate(size: int) -> memoryview:
@@ -246,21 +247,20 @@ def _versions() -> dict[str, str]:
     for package in ("network", "openvino_network"):
         for path in sorted((here / package).glob("*.py")):
             code.update(path.read_bytes())
-    return {"openvino": _runtime().__version__, "torch": torch.__version__, "code": code.hexdigest()}
+    return {"openvino": _runtime().openvino.__version__, "torch": torch.__version__, "code": code.hexdigest()}
 
 
 def _runtime() -> Any:
-    """OpenVINO.
+    """OpenVINO and its core.
 
     Raises:
         MissingDependencyError: It is not installed, or does not load.
     """
     try:
-        from kkg_area_detection.segmentation.openvino_network.runtime import openvino
+        return importlib.import_module("kkg_area_detection.segmentation.openvino_network.runtime")
     except (ImportError, OSError) as error:
         raise MissingDependencyError(
             f"OpenVINO cannot be imported: {error}",
             cause="it is not installed: it is an extra of this package.",
             next_step='pip install "kkg-area-detection[openvino]", or use engine="native".',
         ) from error
-    return openvino
