@@ -7,6 +7,7 @@ from shapely.geometry import LineString, Polygon, box
 
 from kkg_area_detection.areas.area import Wall
 from kkg_area_detection.areas.openings import bridge_openings
+from kkg_area_detection.areas.polygons import Cells
 from kkg_area_detection.areas.walls import find_walls
 from kkg_area_detection.segmentation.result import SegmentationResult
 from tests.areas.plan_4ldk import plan_4ldk
@@ -119,15 +120,17 @@ def test_any_picture(result: SegmentationResult) -> None:
 
 
 def assert_sound(result: SegmentationResult) -> None:
-    """Finite lines in the picture, of some length and thickness."""
+    """Finite lines in the picture, to a cell's diagonal, of some length and thickness."""
     found = find_walls(result)
     height, width = len(result.row_index), len(result.column_index)
+    cells = Cells.of(result)
+    diagonal = np.hypot(np.diff(cells.x).max(), np.diff(cells.y).max())
     for wall in (*found, *bridge_openings(found, result)):
         points = shapely.get_coordinates(wall.line)
         assert np.isfinite(points).all()
         assert wall.line.length > 0
         assert 0 < wall.thickness < np.inf
-        half = wall.thickness / 2 + 1
+        half = wall.thickness / 2 + diagonal
         assert (points >= -half).all()
         assert (points <= np.array([width, height]) + half).all()
 
