@@ -94,7 +94,9 @@ def test_a_run_that_is_killed_twice_ends_as_if_nothing_had_happened(config, star
         for _ in range(steps):
             process.stdout.readline()
         process.kill()
-        process.communicate()
+        process.wait()  # communicate() would wait for the run's helper as well, which notices within seconds
+        process.stdout.close()
+        process.stderr.close()
     killed_at = json.loads(folder.metrics.read_text().splitlines()[-1])["images"] if folder.lines() else 0
     assert killed_at < config.images
     assert folder.checkpoint.exists()
