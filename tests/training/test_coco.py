@@ -13,6 +13,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+from kkg_area_detection.errors import ImageError
 from kkg_area_detection.training.coco import CocoError, CocoFolder, write_coco_folder
 from kkg_area_detection.training.coco_masks import decompress, encode, mask_of
 from kkg_area_detection.training.samples import Sample
@@ -231,7 +232,7 @@ def test_pictures_may_lie_behind_a_link(tmp_path):
 def test_a_damaged_picture_is_named_at_once(tmp_path):
     export(tmp_path, {"segmentation": [SQUARE]})
     (tmp_path / "images" / "a.png").write_bytes(b"nonsense")
-    with pytest.raises(CocoError, match=r"a\.png cannot be opened"):
+    with pytest.raises(ImageError, match=r"a\.png cannot be decoded"):
         CocoFolder.open(tmp_path, {})
 
 

@@ -17,6 +17,7 @@ from kkg_area_detection.segmentation.engines.native import NativeEngine
 from kkg_area_detection.segmentation.preprocessing import ProcessorSettings, prepare
 from kkg_area_detection.training import forward
 from kkg_area_detection.training.augmentation import fitted
+from kkg_area_detection.training.coco import CocoFolder
 from kkg_area_detection.training.config import TrainConfig
 from kkg_area_detection.training.data import StepImages, batches
 from kkg_area_detection.training.losses import BatchTargets
@@ -62,6 +63,17 @@ def test_a_batch_without_any_segment_is_learned_from(config):
     losses = trainer.step(trainer.schedule.step(0), empty)
     assert np.isfinite(losses).all()
     assert losses.mask == losses.dice == 0
+
+
+def test_the_drawings_are_looked_through_once(coco_folder, tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(
+        CocoFolder, "open", lambda *given, known=CocoFolder.open: opened.append(given) or known(*given)
+    )
+    fields = {"data": (str(coco_folder),), "mix": 1.0, "images": 4, "preset": "tiny", "workers": 0}
+    wishes = Wishes(fields=tuple(fields.items()), size=64, batch=2, hours=None)
+    assert train(tmp_path / "run", wishes, device="cpu").finished
+    assert len(opened) == 1
 
 
 def test_a_run_leaves_everything_behind(coco_folder, tmp_path):

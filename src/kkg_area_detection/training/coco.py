@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,7 +32,6 @@ from kkg_area_detection.training.samples import Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -87,6 +87,7 @@ class CocoFolder:
 
         Raises:
             CocoError: Something is missing or malformed; the message names the file and the annotation.
+            ImageError: A picture is damaged.
         """
         file = annotation_file(folder)
         content = read_content(file)
@@ -143,6 +144,11 @@ class CocoFolder:
         for index in sorted(range(len(masks)), key=lambda index: -int(masks[index].sum())):
             ids[masks[index]] = index + 1
         return ids, tuple(self._label_of[annotation["category_id"]] for annotation in entry.annotations)
+
+
+def open_folders(paths: Iterable[str], names: Iterable[tuple[str, str]]) -> tuple[CocoFolder, ...]:
+    """Open several folders; see ``CocoFolder.open``, which looks at the header of every picture."""
+    return tuple(CocoFolder.open(Path(path), dict(names)) for path in paths)
 
 
 def _draw(name: str) -> float:

@@ -7,9 +7,10 @@ import unicodedata
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from PIL import Image
+from PIL import ExifTags, Image
 
 from kkg_area_detection.documents.limits import pillow_limit, pixel_limit
+from kkg_area_detection.documents.raster import explained
 from kkg_area_detection.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 
 # Below the folder: CVAT's, Label Studio's, Roboflow's and our own place of the annotations.
 _ANNOTATIONS = ("annotations/*.json", "result.json", "*.json")
-_ORIENTATION = 0x0112  # tag of EXIF
-_LYING = range(5, 9)  # orientations that swap width and height
+_LYING = range(5, 9)  # orientations of EXIF that swap width and height
 
 
 class CocoError(UsageError):
@@ -114,17 +114,10 @@ def upright_size(path: Path) -> tuple[int, int]:
     """Read width and height of a picture, as it is shown, without decoding it.
 
     Raises:
-        CocoError: It is no picture.
+        ImageError: It is no picture.
     """
-    try:
-        with pillow_limit(pixel_limit(None)), Image.open(path) as picture:
-            width, height = picture.size
-            known = picture.format != "PNG" or "exif" in picture.info  # Pillow decodes a PNG to look for more
-            lying = known and picture.getexif().get(_ORIENTATION) in _LYING
-            return (height, width) if lying else (width, height)
-    except Exception as error:  # for damaged files, Pillow's plugins raise whatever happens to them
-        raise CocoError(
-            f"{path} cannot be opened: {error}.",
-            cause="it is damaged, or no picture.",
-            next_step="put the annotated picture back.",
-        ) from error
+    with explained(str(path)), pillow_limit(pixel_limit(None)), Image.open(path) as picture:
+        width, height = picture.size
+        known = picture.format != "PNG" or "exif" in picture.info  # Pillow decodes a PNG to look for more
+        lying = known and picture.getexif().get(ExifTags.Base.Orientation) in _LYING
+        return (height, width) if lying else (width, height)

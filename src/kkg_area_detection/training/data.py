@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
@@ -17,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from kkg_area_detection.areas.labels import kind_of
 from kkg_area_detection.errors import KkgAreaDetectionError
 from kkg_area_detection.training.augmentation import fitted, view
-from kkg_area_detection.training.coco import CocoFolder
+from kkg_area_detection.training.coco import CocoFolder, open_folders
 from kkg_area_detection.training.schedule import Schedule
 from kkg_area_detection.training.targets import Targets, targets_of
 
@@ -126,18 +125,21 @@ class StepImages(Dataset[Batch]):
 
     Args:
         config: Of the run.
+        folders: Its annotated drawings, where they are open already.
 
     Raises:
         KkgAreaDetectionError: A COCO folder is not what it should be.
     """
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig, folders: tuple[CocoFolder, ...] | None = None) -> None:
         self._config = config
         self._schedule = Schedule(config)
         # Plans say "room" where a model may say "部屋".
         named = {label: number for number, label in enumerate(config.labels)}
         self._class_of = {kind_of(label) or label: number for label, number in named.items()} | named
-        self._sources = _sources(config)
+        if folders is None:
+            folders = open_folders(config.data, config.category_labels)
+        self._sources = _sources(config, folders)
 
     def __getitem__(self, number: int) -> Batch:
         step = self._schedule.step(number)
@@ -170,14 +172,12 @@ class StepImages(Dataset[Batch]):
         return [(sample, targets_of(sample, self._class_of)) for sample in samples]
 
 
-def _sources(config: TrainConfig) -> list[tuple[Source, float]]:
+def _sources(config: TrainConfig, folders: tuple[CocoFolder, ...]) -> list[tuple[Source, float]]:
     """Sources, each with the end of its part of the numbers from 0 to 1."""
     plans = PlanSource(config.seed)
-    if not config.data:
+    if not folders:
         return [(plans, 1.0)]
-    names = dict(config.category_labels)
-    annotated = CocoSource(tuple(CocoFolder.open(Path(path), names) for path in config.data))
-    return [(annotated, config.mix), *([(plans, 1.0)] if config.mix < 1 else [])]
+    return [(CocoSource(folders), config.mix), *([(plans, 1.0)] if config.mix < 1 else [])]
 
 
 def batches(images: StepImages, first: int, end: int, workers: int) -> Generator[Batch]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kkg_area_detection.progress import LiveProgress
+    from kkg_area_detection.training.coco import CocoFolder
     from kkg_area_detection.training.config import TrainConfig
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,8 @@ def run(
     device: torch.device,
     progress: LiveProgress,
     stop: Callable[[], bool],
+    *,
+    folders: tuple[CocoFolder, ...] | None = None,
 ) -> RunResult:
     """Train, going on from the folder's checkpoint where there is one.
 
@@ -67,6 +70,7 @@ def run(
         device: Where to train. Going on elsewhere is possible, but then the curve is not the same to the last bit.
         progress: Told of every step.
         stop: Asked after every step; True ends the run after a checkpoint.
+        folders: The annotated drawings, where they are open already.
 
     Returns:
         How it ended.
@@ -74,15 +78,20 @@ def run(
     Raises:
         KkgAreaDetectionError: The data, the model or the checkpoint cannot be used, or the run diverged.
     """
-    return _Run(config, folder, device, progress).go(stop)
+    return _Run(config, folder, device, progress, folders).go(stop)
 
 
 class _Run:
     def __init__(
-        self, config: TrainConfig, folder: RunFolder, device: torch.device, progress: LiveProgress
+        self,
+        config: TrainConfig,
+        folder: RunFolder,
+        device: torch.device,
+        progress: LiveProgress,
+        folders: tuple[CocoFolder, ...] | None,
     ) -> None:
         self._config, self._folder, self._progress = config, folder, progress
-        self._images = StepImages(config)
+        self._images = StepImages(config, folders)
         self._held_out = self._images.held_out()
         goes_on = folder.checkpoint.exists()
         model = model_like(folder.start, config.labels) if goes_on and folder.start.exists() else None

@@ -12,7 +12,7 @@ from kkg_area_detection.errors import UsageError
 from kkg_area_detection.model_directory import check_model_directory
 from kkg_area_detection.progress import SilentProgress
 from kkg_area_detection.segmentation.device import resolve_device
-from kkg_area_detection.training.coco import CocoFolder
+from kkg_area_detection.training.coco import CocoFolder, open_folders
 from kkg_area_detection.training.config import Stage, TrainConfig, growing_stages
 from kkg_area_detection.training.run_folder import RunFolder
 from kkg_area_detection.training.samples import LABELS
@@ -75,8 +75,14 @@ def train(
 
     place = resolve_device(device)
     files = RunFolder(Path(folder))
-    config = _continued(files, wishes) if files.begun else _begun(files, wishes, place)
-    return run(config, files, place, progress or SilentProgress(), stop)
+    if files.begun:
+        config = _continued(files, wishes)
+        folders = open_folders(config.data, config.category_labels)
+    else:
+        given = dict(wishes.fields)
+        folders = open_folders(given.get("data", ()), given.get("category_labels", ()))
+        config = _begun(files, wishes, place, folders)
+    return run(config, files, place, progress or SilentProgress(), stop, folders=folders)
 
 
 def _continued(files: RunFolder, wishes: Wishes) -> TrainConfig:
@@ -99,26 +105,26 @@ def _continued(files: RunFolder, wishes: Wishes) -> TrainConfig:
     return wanted
 
 
-def _begun(files: RunFolder, wishes: Wishes, place: torch.device) -> TrainConfig:
-    from kkg_area_detection.training.data import StepImages
+def _begun(
+    files: RunFolder, wishes: Wishes, place: torch.device, folders: tuple[CocoFolder, ...]
+) -> TrainConfig:
     from kkg_area_detection.training.estimate import images_in
     from kkg_area_detection.training.trainer import resolve_precision
 
-    config = replace(_new_config(wishes), precision="auto")
+    config = replace(_new_config(wishes, folders), precision="auto")
     config = replace(config, precision=resolve_precision(dict(wishes.fields).get("precision", "auto"), place))
-    StepImages(config)  # what is wrong with the data or the model should not leave a run behind
-    _check_labels(config)
+    _check_labels(config, folders)
     if config.start is not None:
         check_model_directory(Path(config.start))
     if wishes.hours is not None:
-        config = replace(config, images=images_in(wishes.hours, config, place))
+        config = replace(config, images=images_in(wishes.hours, config, place, folders))
         logger.info("%g hours are enough for about %d images here.", wishes.hours, config.images)
     config = replace(config, validation_every=min(config.validation_every, max(1, config.images // 10)))
     files.begin(config)
     return config
 
 
-def _new_config(wishes: Wishes) -> TrainConfig:
+def _new_config(wishes: Wishes, folders: tuple[CocoFolder, ...]) -> TrainConfig:
     given = dict(wishes.fields)
     if wishes.hours is not None and "images" in given:
         raise UsageError("Both a number of images and hours were given.", next_step="pass one of the two.")
@@ -127,8 +133,8 @@ def _new_config(wishes: Wishes) -> TrainConfig:
     given = {"stages": _stages(wishes, TrainConfig().stages[-1])} | given
     if "start" in given:
         given = {"learning_rate": _FINE_TUNING_RATE} | given
-    if given.get("data") and "labels" not in given:
-        given["labels"] = _labels_of(given["data"], dict(given.get("category_labels", ())))
+    if folders and "labels" not in given:  # what drawings do not tell apart, plans must not either
+        given["labels"] = tuple(dict.fromkeys(label for folder in folders for label in folder.labels))
     return TrainConfig(**given)
 
 
@@ -139,15 +145,8 @@ def _stages(wishes: Wishes, last: Stage) -> tuple[Stage, ...]:
     )
 
 
-def _labels_of(data: tuple[str, ...], names: dict[str, str]) -> tuple[str, ...]:
-    """Those of the annotated drawings: what they do not tell apart, plans must not either."""
-    labels = (label for path in data for label in CocoFolder.open(Path(path), names).labels)
-    return tuple(dict.fromkeys(labels))
-
-
-def _check_labels(config: TrainConfig) -> None:
+def _check_labels(config: TrainConfig, folders: tuple[CocoFolder, ...]) -> None:
     """A label that nothing shows would be trained to the end, and never found."""
-    folders = [CocoFolder.open(Path(path), dict(config.category_labels)) for path in config.data]
     for name, _ in config.category_labels:
         if not any(name in folder.categories for folder in folders):
             known = sorted({category for folder in folders for category in folder.categories})
@@ -155,7 +154,7 @@ def _check_labels(config: TrainConfig) -> None:
                 f"No data has a category {name!r}.", next_step=f"use one of {', '.join(known) or 'none'}."
             )
     shown = {label for folder in folders for label in folder.labels}
-    if not config.data or config.mix < 1:
+    if not folders or config.mix < 1:
         shown |= set(LABELS)
     for label in config.labels:
         if not {label, kind_of(label)} & shown:
