@@ -2,6 +2,7 @@
 
     pip install -e '.[bench]'
     python benchmarks/styles.py --model path/to/model
+    python benchmarks/styles.py --tile none                # each drawing as a whole
     python benchmarks/styles.py --draw-into pictures/      # look at them
 
 Each plan is a list of rooms in metres (`style_plans.py`); walls, doors and windows follow from them. It is drawn in
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import shapely
@@ -45,6 +47,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=kkg.demo_model_path())
     parser.add_argument("--draw-into", type=Path)
     parser.add_argument("--pixels", type=int, default=1200)
+    parser.add_argument("--tile", choices=("auto", "none"), default="auto")
     options = parser.parse_args()
     if options.draw_into:
         options.draw_into.mkdir(parents=True, exist_ok=True)
@@ -53,6 +56,7 @@ def main() -> None:
                 draw(plan, style, options.pixels)[0].save(options.draw_into / f"{plan.name} - {name}.png")
         return
     kkg.initialize_model(model_path=options.model, device="cpu", progress=False)
+    tile: Literal["auto"] | None = "auto" if options.tile == "auto" else None
     print(describe_machine("torch", "matplotlib"))
     print(f"room F1 at IoU 0.5\n{'':28}" + "".join(f"{name:>14}" for name in STYLES) + f"{'all':>8}")
     by_style: dict[str, list[float]] = {name: [] for name in STYLES}
@@ -60,7 +64,7 @@ def main() -> None:
         counts = []
         for name, style in STYLES.items():
             image, rooms = draw(plan, style, options.pixels)
-            counts.append(score(kkg.detect_areas(image, wall_labels=()), rooms))
+            counts.append(score(kkg.detect_areas(image, tile=tile, wall_labels=()), rooms))
             by_style[name].append(f1([counts[-1]]))
         print(f"{plan.name:28}" + "".join(f"{f1([one]):14.2f}" for one in counts) + f"{f1(counts):8.2f}")
     means = [float(np.mean(values)) for values in by_style.values()]
